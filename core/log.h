@@ -1,0 +1,17 @@
+/* The log, for people: one line `level event key=value …` to standard error. Only agent/ and cli/
+ * log; everything below returns a kv_err. Never a secret, never personal data. */
+#ifndef KV_CORE_LOG_H
+#define KV_CORE_LOG_H
+
+#include "core/err.h"
+
+enum kv_log_level { KV_LOG_ERROR, KV_LOG_WARNING, KV_LOG_INFO, KV_LOG_DEBUG };
+
+/* The program's name stands in each line; lines below `level` are dropped. */
+void kv_log_init(const char *program, enum kv_log_level level);
+/* `fmt` makes the `key=value` pairs; control characters in the result are shown as `?`. */
+void kv_log(enum kv_log_level level, const char *event, const char *fmt, ...) KV_PRINTF(3, 4);
+/* A failure, where it stops travelling: code, message, cause, origin. */
+void kv_log_err(enum kv_log_level level, const char *event, const struct kv_err *err);
+
+#endif
