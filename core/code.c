@@ -23,12 +23,9 @@ const char *kv_code_word(enum kv_code code)
 const char *kv_retry_word(enum kv_retry retry)
 {
     switch (retry) {
-    case KV_RETRY_NEVER:
-        return "never";
-    case KV_RETRY_AFTER:
-        return "after";
-    case KV_RETRY_WHEN_LIFTED:
-        return "when-lifted";
+    case KV_RETRY_NEVER: return "never";
+    case KV_RETRY_AFTER: return "after";
+    case KV_RETRY_WHEN_LIFTED: return "when-lifted";
     }
     return "never";
 }

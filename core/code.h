@@ -1,5 +1,6 @@
 /* The error codes of the whole product: one table, the source of `ksefvault explain`, of the API's
- * problem details, of exit statuses and of docs. A code is stable for ever; its sentences may improve.
+ * problem details, of exit statuses and of docs. A code is stable for ever; its sentences may
+ * improve.
  *
  * Columns: C name, dotted word, HTTP status, exit status, retry, what happened, what to do next. */
 #ifndef KV_CORE_CODE_H
@@ -16,7 +17,8 @@ enum kv_code {
         KV_CODE_COUNT
 };
 
-/* Whether the same call may succeed later: never, after a while, or when a person lifted something. */
+/* Whether the same call may succeed later: never, after a while, or when a person lifted something.
+ */
 enum kv_retry { KV_RETRY_NEVER, KV_RETRY_AFTER, KV_RETRY_WHEN_LIFTED };
 
 /* Exit statuses that scripts can trust (DESIGN: words and grammars). */

@@ -50,20 +50,11 @@ const char *kv_cause_text(struct kv_cause cause, char *buf, size_t len)
     int n = 0;
     buf[0] = '\0';
     switch (cause.kind) {
-    case KV_CAUSE_NONE:
-        break;
-    case KV_CAUSE_ERRNO:
-        n = snprintf(buf, len, "%s", strerror((int)cause.number));
-        break;
-    case KV_CAUSE_CK_RV:
-        n = snprintf(buf, len, "CKR 0x%lx", cause.number);
-        break;
-    case KV_CAUSE_TSS2:
-        n = snprintf(buf, len, "TSS2 0x%lx", cause.number);
-        break;
-    case KV_CAUSE_CURL:
-        n = snprintf(buf, len, "curl %lu", cause.number);
-        break;
+    case KV_CAUSE_NONE: break;
+    case KV_CAUSE_ERRNO: n = snprintf(buf, len, "%s", strerror((int)cause.number)); break;
+    case KV_CAUSE_CK_RV: n = snprintf(buf, len, "CKR 0x%lx", cause.number); break;
+    case KV_CAUSE_TSS2: n = snprintf(buf, len, "TSS2 0x%lx", cause.number); break;
+    case KV_CAUSE_CURL: n = snprintf(buf, len, "curl %lu", cause.number); break;
     }
     return n < 0 ? "" : buf;
 }

@@ -21,12 +21,12 @@ struct kv_err {
     char msg[192];         /* one sentence for a person; never a secret */
 };
 
-#define KV_STR2(x)    #x
-#define KV_STR(x)     KV_STR2(x)
-#define KV_ORIGIN     __FILE__ ":" KV_STR(__LINE__)
-#define KV_NO_CAUSE   ((struct kv_cause){KV_CAUSE_NONE, 0})
-#define KV_ERRNO      ((struct kv_cause){KV_CAUSE_ERRNO, (unsigned long)errno})
-#define KV_CK_RV(rv)  ((struct kv_cause){KV_CAUSE_CK_RV, (rv)})
+#define KV_STR2(x)   #x
+#define KV_STR(x)    KV_STR2(x)
+#define KV_ORIGIN    __FILE__ ":" KV_STR(__LINE__)
+#define KV_NO_CAUSE  ((struct kv_cause){KV_CAUSE_NONE, 0})
+#define KV_ERRNO     ((struct kv_cause){KV_CAUSE_ERRNO, (unsigned long)errno})
+#define KV_CK_RV(rv) ((struct kv_cause){KV_CAUSE_CK_RV, (rv)})
 
 /* Fill *err and return `code`. `err` may be NULL. */
 #define KV_FAIL(err, code, cause, ...) kv_err_set((err), (code), (cause), KV_ORIGIN, __VA_ARGS__)

@@ -1,17 +1,38 @@
 #include "core/event.h"
 
-#define K(name)     (UINT32_C(1) << KV_RK_##name)
-#define P           KV_WHO_PERSON
-#define I           KV_WHO_INTEGRATION
-#define C           KV_WHO_CALLER
-#define A           KV_WHO_AGENT
-#define S(name)     {name, KV_INFO_STRING, false}
-#define S_OPT(name) {name, KV_INFO_STRING, true}
-#define N(name)     {name, KV_INFO_INTEGER, false}
-#define N_OPT(name) {name, KV_INFO_INTEGER, true}
-#define B(name)     {name, KV_INFO_BOOLEAN, false}
-#define B_OPT(name) {name, KV_INFO_BOOLEAN, true}
-#define M(name)     {name, KV_INFO_MAP, false}
+#define K(name) (UINT32_C(1) << KV_RK_##name)
+#define P       KV_WHO_PERSON
+#define I       KV_WHO_INTEGRATION
+#define C       KV_WHO_CALLER
+#define A       KV_WHO_AGENT
+#define S(name)                                                                                    \
+    {                                                                                              \
+        name, KV_INFO_STRING, false                                                                \
+    }
+#define S_OPT(name)                                                                                \
+    {                                                                                              \
+        name, KV_INFO_STRING, true                                                                 \
+    }
+#define N(name)                                                                                    \
+    {                                                                                              \
+        name, KV_INFO_INTEGER, false                                                               \
+    }
+#define N_OPT(name)                                                                                \
+    {                                                                                              \
+        name, KV_INFO_INTEGER, true                                                                \
+    }
+#define B(name)                                                                                    \
+    {                                                                                              \
+        name, KV_INFO_BOOLEAN, false                                                               \
+    }
+#define B_OPT(name)                                                                                \
+    {                                                                                              \
+        name, KV_INFO_BOOLEAN, true                                                                \
+    }
+#define M(name)                                                                                    \
+    {                                                                                              \
+        name, KV_INFO_MAP, false                                                                   \
+    }
 
 #define SIGNED "statement signature"
 
@@ -96,14 +117,10 @@ const char *kv_record_key_word(enum kv_record_key key)
 const char *kv_who_word(enum kv_who who)
 {
     switch (who) {
-    case KV_WHO_PERSON:
-        return "person";
-    case KV_WHO_INTEGRATION:
-        return "integration";
-    case KV_WHO_CALLER:
-        return "caller";
-    case KV_WHO_AGENT:
-        return "agent";
+    case KV_WHO_PERSON: return "person";
+    case KV_WHO_INTEGRATION: return "integration";
+    case KV_WHO_CALLER: return "caller";
+    case KV_WHO_AGENT: return "agent";
     }
     return "-";
 }

@@ -1,5 +1,6 @@
 /* The events of the ledger (FORMATS §5): one table of names, classes, and what a record of each
- * must, may and must not have. `ledger/` checks records against it, `policy/` gives them meaning. */
+ * must, may and must not have. `ledger/` checks records against it, `policy/` gives them meaning.
+ */
 #ifndef KV_CORE_EVENT_H
 #define KV_CORE_EVENT_H
 

@@ -7,20 +7,13 @@
 const char *kv_field_type_word(enum kv_field_type type)
 {
     switch (type) {
-    case KV_FIELD_STRING:
-        return "string";
-    case KV_FIELD_OCTETS:
-        return "octets";
-    case KV_FIELD_NUMBER:
-        return "number";
-    case KV_FIELD_BOOLEAN:
-        return "boolean";
-    case KV_FIELD_OBJECT:
-        return "object";
-    case KV_FIELD_ARRAY:
-        return "array";
-    case KV_FIELD_END:
-        return "end";
+    case KV_FIELD_STRING: return "string";
+    case KV_FIELD_OCTETS: return "octets";
+    case KV_FIELD_NUMBER: return "number";
+    case KV_FIELD_BOOLEAN: return "boolean";
+    case KV_FIELD_OBJECT: return "object";
+    case KV_FIELD_ARRAY: return "array";
+    case KV_FIELD_END: return "end";
     }
     return "nothing";
 }
@@ -91,9 +84,7 @@ bool kv_message_next(struct kv_cursor *cur, struct kv_field *out)
     field.name = kv_cursor_take(cur, kv_cursor_u8(cur));
     switch (field.type) {
     case KV_FIELD_STRING:
-    case KV_FIELD_OCTETS:
-        field.value = kv_cursor_string(cur);
-        break;
+    case KV_FIELD_OCTETS: field.value = kv_cursor_string(cur); break;
     case KV_FIELD_NUMBER:
         field.number = kv_cursor_u64(cur);
         cur->failed = cur->failed || field.number > KV_NUMBER_MAX;
@@ -104,11 +95,8 @@ bool kv_message_next(struct kv_cursor *cur, struct kv_field *out)
         break;
     case KV_FIELD_OBJECT:
     case KV_FIELD_ARRAY:
-    case KV_FIELD_END:
-        break;
-    default:
-        cur->failed = true;
-        break;
+    case KV_FIELD_END: break;
+    default: cur->failed = true; break;
     }
     if (cur->failed) {
         return false;

@@ -3,7 +3,8 @@
  * being text: the gate translates, the vault never parses JSON from outside.
  *
  *   field = u8 type ‖ u8 name length ‖ name ‖ value
- *   value = u32 length ‖ bytes (string, octets) | u64 (number) | u8 (boolean) | nothing (begin, end)
+ *   value = u32 length ‖ bytes (string, octets) | u64 (number) | u8 (boolean) | nothing (begin,
+ * end)
  *
  * Elements of arrays have an empty name. Nesting is at most KV_MESSAGE_DEPTH. */
 #ifndef KV_CORE_MESSAGE_H
@@ -50,7 +51,7 @@ bool kv_message_next(struct kv_cursor *cur, struct kv_field *out);
 struct kv_field_spec {
     const char *name; /* NULL ends the table */
     enum kv_field_type type;
-    uint32_t max;  /* bytes of a string or octets; largest number; elements of an array */
+    uint32_t max; /* bytes of a string or octets; largest number; elements of an array */
     bool required;
     const char *help; /* for --help and docs; may be NULL */
 };

@@ -137,18 +137,15 @@ static bool vat_ue_valid(struct kv_bytes in)
 static bool value_valid(enum kv_context_type type, struct kv_bytes v)
 {
     switch (type) {
-    case KV_CONTEXT_NIP:
-        return v.len == 10;
+    case KV_CONTEXT_NIP: return v.len == 10;
     case KV_CONTEXT_INTERNAL_ID:
         return v.len == 16 && v.ptr[10] == '-' && kv_all_digits(kv_bytes(v.ptr + 11, 5));
     case KV_CONTEXT_NIP_VAT_UE:
-        return v.len > 11 && v.ptr[10] == '-' &&
-               vat_ue_valid(kv_bytes(v.ptr + 11, v.len - 11));
+        return v.len > 11 && v.ptr[10] == '-' && vat_ue_valid(kv_bytes(v.ptr + 11, v.len - 11));
     case KV_CONTEXT_PEPPOL_ID:
         return v.len == 9 && v.ptr[0] == 'P' && kv_is_upper(v.ptr[1]) && kv_is_upper(v.ptr[2]) &&
                kv_all_digits(kv_bytes(v.ptr + 3, 6));
-    case KV_CONTEXT_TYPE_COUNT:
-        break;
+    case KV_CONTEXT_TYPE_COUNT: break;
     }
     return false;
 }

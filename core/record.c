@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 static const char *const doc_words[KV_DOC_KIND_COUNT] = {
-    [KV_DOC_REQUEST] = "request",         [KV_DOC_STATEMENT] = "statement",
-    [KV_DOC_SIGNATURE] = "signature",     [KV_DOC_POLICY] = "policy",
-    [KV_DOC_PUBLIC_KEY] = "public-key",   [KV_DOC_CERTIFICATE] = "certificate",
+    [KV_DOC_REQUEST] = "request",       [KV_DOC_STATEMENT] = "statement",
+    [KV_DOC_SIGNATURE] = "signature",   [KV_DOC_POLICY] = "policy",
+    [KV_DOC_PUBLIC_KEY] = "public-key", [KV_DOC_CERTIFICATE] = "certificate",
     [KV_DOC_EVIDENCE] = "evidence",
 };
 static const char *const priv_words[KV_PRIV_COUNT] = {
@@ -109,10 +109,14 @@ void kv_record_set(struct kv_record *rec, enum kv_record_key key, const char *va
         char *to;
         size_t size;
     } fields[] = {
-        {KV_RK_PERSON, rec->person, sizeof rec->person}, {KV_RK_KEY, rec->key, sizeof rec->key},
-        {KV_RK_ROLE, rec->role, sizeof rec->role},       {KV_RK_REQ, rec->req, sizeof rec->req},
-        {KV_RK_GRANT, rec->grant, sizeof rec->grant},    {KV_RK_INTEG, rec->integ, sizeof rec->integ},
-        {KV_RK_CRED, rec->cred, sizeof rec->cred},       {KV_RK_CTX, rec->ctx, sizeof rec->ctx},
+        {KV_RK_PERSON, rec->person, sizeof rec->person},
+        {KV_RK_KEY, rec->key, sizeof rec->key},
+        {KV_RK_ROLE, rec->role, sizeof rec->role},
+        {KV_RK_REQ, rec->req, sizeof rec->req},
+        {KV_RK_GRANT, rec->grant, sizeof rec->grant},
+        {KV_RK_INTEG, rec->integ, sizeof rec->integ},
+        {KV_RK_CRED, rec->cred, sizeof rec->cred},
+        {KV_RK_CTX, rec->ctx, sizeof rec->ctx},
         {KV_RK_ERR, rec->err, sizeof rec->err},
     };
     for (size_t i = 0; i < KV_COUNT(fields); i++) {

@@ -64,8 +64,8 @@ struct kv_record_ksef {
 
 struct kv_invoice {
     struct kv_hash hash;
-    char number[40];   /* KSeF number; "" if none */
-    char p2[260];      /* invoice number; "" if none */
+    char number[40]; /* KSeF number; "" if none */
+    char p2[260];    /* invoice number; "" if none */
     bool has_status;
     int64_t status;
     char source[12]; /* relay, reported, ksef; "" if none */
