@@ -1,0 +1,255 @@
+#include "core/config.h"
+
+#include "core/buf.h"
+#include "core/parse.h"
+
+#include <cyaml/cyaml.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CONFIG_BYTES_MAX 65536
+#define TEXT_MAX         1024
+
+#define TEXT(key, type, member)                                                                    \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, type, member, 1, TEXT_MAX)
+#define TEXT_OPT(key, type, member)                                                                \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, member, 1, TEXT_MAX)
+
+static const cyaml_schema_value_t text_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, TEXT_MAX),
+};
+#define TEXTS_OPT(key, type, member)                                                               \
+    CYAML_FIELD_SEQUENCE(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, member,              \
+                         &text_schema, 0, 16)
+
+static const cyaml_schema_field_t slot_fields[] = {
+    TEXT("name", struct kv_config_slot, name),
+    TEXT("module", struct kv_config_slot, module),
+    TEXT_OPT("module-sha256", struct kv_config_slot, module_sha256),
+    TEXT("uri", struct kv_config_slot, uri),
+    TEXT_OPT("init-args", struct kv_config_slot, init_args),
+    TEXTS_OPT("environment", struct kv_config_slot, environment),
+    TEXTS_OPT("readable", struct kv_config_slot, readable),
+    TEXTS_OPT("writable", struct kv_config_slot, writable),
+    TEXT_OPT("network", struct kv_config_slot, network),
+    TEXT("pin", struct kv_config_slot, pin),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t slot_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct kv_config_slot, slot_fields),
+};
+static const cyaml_schema_field_t ksef_fields[] = {
+    TEXT("environment", struct kv_config_ksef, environment),
+    TEXT("url", struct kv_config_ksef, url),
+    TEXT_OPT("ca-file", struct kv_config_ksef, ca_file),
+    TEXT_OPT("proxy", struct kv_config_ksef, proxy),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t config_fields[] = {
+    TEXT("vault", struct kv_config, vault),
+    TEXT_OPT("state", struct kv_config, state),
+    TEXT_OPT("socket", struct kv_config, socket),
+    TEXT("log-slot", struct kv_config, log_slot),
+    CYAML_FIELD_SEQUENCE("slots", CYAML_FLAG_POINTER, struct kv_config, slots, &slot_schema, 1,
+                         KV_CONFIG_SLOTS_MAX),
+    CYAML_FIELD_MAPPING_PTR("ksef", CYAML_FLAG_POINTER, struct kv_config, ksef, ksef_fields),
+    TEXT_OPT("user-vault", struct kv_config, user_vault),
+    TEXT_OPT("user-gate", struct kv_config, user_gate),
+    TEXT_OPT("user-keeper", struct kv_config, user_keeper),
+    TEXT_OPT("user-courier", struct kv_config, user_courier),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t config_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct kv_config, config_fields),
+};
+
+/* libcyaml tells what is wrong only to its log: keep the first line of it. */
+struct complaint {
+    char text[128];
+};
+
+static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+{
+    struct complaint *complaint = ctx;
+    if (level == CYAML_LOG_ERROR && complaint->text[0] == '\0') {
+        int n = vsnprintf(complaint->text, sizeof complaint->text, fmt, args);
+        (void)n; /* cut is fine: it is a message */
+        complaint->text[strcspn(complaint->text, "\n")] = '\0';
+    }
+}
+
+static cyaml_config_t reader(struct complaint *complaint)
+{
+    return (cyaml_config_t){.log_fn = on_log,
+                            .log_ctx = complaint,
+                            .log_level = CYAML_LOG_ERROR,
+                            .mem_fn = cyaml_mem,
+                            .flags = CYAML_CFG_NO_ALIAS};
+}
+
+static enum kv_code slurp(const char *path, struct kv_buf *buf, struct kv_err *err)
+{
+    KV_CLEANUP(kv_close_fdp) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        return KV_FAIL(err, KV_E_CONFIG, KV_ERRNO, "cannot open %.120s", path);
+    }
+    uint8_t chunk[4096];
+    ssize_t n;
+    while ((n = read(fd, chunk, sizeof chunk)) > 0) {
+        kv_buf_add(buf, chunk, (size_t)n);
+    }
+    if (n < 0) {
+        return KV_FAIL(err, KV_E_CONFIG, KV_ERRNO, "cannot read %.120s", path);
+    }
+    if (buf->failed) {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.120s has more than %d bytes", path, CONFIG_BYTES_MAX);
+    }
+    return KV_OK;
+}
+
+static bool one_of(const char *value, const char *const *words)
+{
+    for (; *words != NULL; words++) {
+        if (strcmp(value, *words) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool default_text(char **text, const char *value)
+{
+    if (*text == NULL) {
+        *text = strdup(value);
+    }
+    return *text != NULL;
+}
+
+static enum kv_code check_slot(const struct kv_config_slot *slot, const char *path,
+                               struct kv_err *err)
+{
+    struct kv_hash hash;
+    if (!kv_id_valid(kv_bytes_str(slot->name))) {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slots: name '%.40s' is not an id", path,
+                         slot->name);
+    }
+    if (slot->module[0] != '/') {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: module must be an absolute path", path,
+                         slot->name);
+    }
+    if (slot->module_sha256 != NULL &&
+        !kv_hash_from_hex(kv_bytes_str(slot->module_sha256), &hash)) {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: module-sha256 is 64 hex digits", path,
+                         slot->name);
+    }
+    if (strncmp(slot->uri, "pkcs11:", 7) != 0) {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: uri must begin with pkcs11:", path,
+                         slot->name);
+    }
+    if (strncmp(slot->pin, "file:/", 6) != 0 && strncmp(slot->pin, "credential:", 11) != 0) {
+        return KV_REFUSE(err, KV_E_CONFIG,
+                         "%.80s: slot %s: pin must be file:/PATH or credential:NAME, never the PIN",
+                         path, slot->name);
+    }
+    return KV_OK;
+}
+
+static enum kv_code check(struct kv_config *config, const char *path, struct kv_err *err)
+{
+    static const char *const environments[] = {"test", "demo", "prod", NULL};
+    if (!default_text(&config->state, "/var/lib/ksefvault") ||
+        !default_text(&config->socket, KV_SOCKET_PATH) ||
+        !default_text(&config->user_vault, "ksefvault") ||
+        !default_text(&config->user_gate, "ksefvault-gate") ||
+        !default_text(&config->user_keeper, "ksefvault-keeper") ||
+        !default_text(&config->user_courier, "ksefvault-courier")) {
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "out of memory");
+    }
+    if (!kv_vault_valid(kv_bytes_str(config->vault))) {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: vault must be host/name in lower case", path);
+    }
+    if (config->state[0] != '/' || config->socket[0] != '/') {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: state and socket must be absolute paths", path);
+    }
+    for (unsigned i = 0; i < config->slots_count; i++) {
+        if (check_slot(&config->slots[i], path, err) != KV_OK) {
+            return KV_E_CONFIG;
+        }
+    }
+    if (kv_config_slot(config, config->log_slot) == NULL) {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: log-slot '%.40s' is not among the slots", path,
+                         config->log_slot);
+    }
+    if (!one_of(config->ksef->environment, environments)) {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: ksef: environment is test, demo or prod", path);
+    }
+    if (strncmp(config->ksef->url, "https://", 8) != 0) {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: ksef: url must begin with https://", path);
+    }
+    return KV_OK;
+}
+
+enum kv_code kv_config_load(const char *path, struct kv_config **out, struct kv_hash *digest,
+                            struct kv_err *err)
+{
+    struct kv_buf text;
+    kv_buf_init(&text, CONFIG_BYTES_MAX);
+    enum kv_code code = slurp(path, &text, err);
+    if (code == KV_OK && !kv_utf8_valid(kv_buf_bytes(&text))) {
+        code = KV_REFUSE(err, KV_E_CONFIG, "%.120s is not UTF-8", path);
+    }
+    struct complaint complaint = {""};
+    cyaml_config_t cyaml = reader(&complaint);
+    struct kv_config *config = NULL;
+    if (code == KV_OK) {
+        cyaml_err_t rc = cyaml_load_data(text.data, text.len, &cyaml, &config_schema,
+                                         (cyaml_data_t **)&config, NULL);
+        if (rc != CYAML_OK) {
+            code = KV_REFUSE(err, KV_E_CONFIG, "%.80s: %s", path,
+                             complaint.text[0] != '\0' ? complaint.text : cyaml_strerror(rc));
+        }
+    }
+    if (code == KV_OK) {
+        code = check(config, path, err);
+    }
+    if (code == KV_OK) {
+        if (digest != NULL) {
+            *digest = kv_hash(kv_buf_bytes(&text));
+        }
+        *out = config;
+    } else {
+        kv_config_free(config);
+    }
+    kv_buf_clear(&text);
+    return code;
+}
+
+void kv_config_free(struct kv_config *config)
+{
+    if (config != NULL) {
+        struct complaint ignored = {""};
+        cyaml_config_t cyaml = reader(&ignored);
+        cyaml_err_t rc = cyaml_free(&cyaml, &config_schema, config, 0);
+        assert(rc == CYAML_OK);
+    }
+}
+
+void kv_config_freep(struct kv_config **config)
+{
+    kv_config_free(*config);
+    *config = NULL;
+}
+
+const struct kv_config_slot *kv_config_slot(const struct kv_config *config, const char *name)
+{
+    for (unsigned i = 0; i < config->slots_count; i++) {
+        if (strcmp(config->slots[i].name, name) == 0) {
+            return &config->slots[i];
+        }
+    }
+    return NULL;
+}

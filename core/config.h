@@ -1,0 +1,60 @@
+/* The configuration, /etc/ksefvault/ksefvault.yaml: what the host's administrator decides. It holds
+ * no secret and no permission: those are the slot's and the ledger's. Read by the supervisor (which
+ * hands each child only its part) and by the CLI. */
+#ifndef KV_CORE_CONFIG_H
+#define KV_CORE_CONFIG_H
+
+#include "core/err.h"
+#include "core/hash.h"
+#include "core/name.h"
+
+#define KV_CONFIG_PATH      "/etc/ksefvault/ksefvault.yaml"
+#define KV_SOCKET_PATH      "/run/ksefvault/agent.sock"
+#define KV_CONFIG_SLOTS_MAX 8
+
+/* How a slot's PIN is found: `file:PATH`, `credential:NAME` (systemd) . */
+struct kv_config_slot {
+    char *name;          /* id */
+    char *module;        /* absolute path of the PKCS#11 module */
+    char *module_sha256; /* hex, or NULL */
+    char *uri;           /* PKCS#11 URI of the token */
+    char *init_args;     /* pReserved of C_Initialize, or NULL */
+    char **environment;  /* NAME=VALUE */
+    unsigned environment_count;
+    char **readable; /* absolute paths that the sandbox opens for reading, beside the system's */
+    unsigned readable_count;
+    char **writable; /* absolute paths that the sandbox opens for writing */
+    unsigned writable_count;
+    char *network; /* none, unix:PATH, tcp:HOST:PORT, usb; NULL is none */
+    char *pin;     /* file:PATH or credential:NAME */
+};
+
+struct kv_config_ksef {
+    char *environment; /* test, demo, prod */
+    char *url;         /* https://host[:port]/v2 */
+    char *ca_file;     /* PEM, or NULL: the system's */
+    char *proxy;       /* http://host:port, or NULL */
+};
+
+struct kv_config {
+    char *vault;    /* name */
+    char *state;    /* folder of ledger, keeper, inbox; /var/lib/ksefvault */
+    char *socket;   /* of the API */
+    char *log_slot; /* name of the slot with the ledger's key */
+    struct kv_config_slot *slots;
+    unsigned slots_count;
+    struct kv_config_ksef *ksef;
+    /* Accounts of the programs, by name; NULL: ksefvault, ksefvault-gate, … */
+    char *user_vault, *user_gate, *user_keeper, *user_courier;
+};
+
+/* Read and check the file; *out is owned by the caller. Errors: KV_E_CONFIG with the file, line and
+ * key in the message; KV_E_IO. `digest` (may be NULL) gets the SHA-256 of its bytes. */
+KV_MUST_USE enum kv_code kv_config_load(const char *path, struct kv_config **out,
+                                        struct kv_hash *digest, struct kv_err *err);
+void kv_config_free(struct kv_config *config);
+void kv_config_freep(struct kv_config **config);
+/* NULL if there is no slot of that name. */
+const struct kv_config_slot *kv_config_slot(const struct kv_config *config, const char *name);
+
+#endif
