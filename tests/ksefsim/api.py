@@ -9,6 +9,7 @@ from problems import Answer, BadRequest, PlainRefusal, Unauthorized, json_answer
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 SESSION_TYPES = ("Online", "Batch")
 BEARER = re.compile(r"Bearer ([A-Za-z0-9._~+/=-]+)")
+SMALL_NUMBER = re.compile(r"[0-9]{1,4}")
 REFERENCE = r"([A-Za-z0-9-]{1,64})"
 
 # (method, path below /v2, endpoint name)
@@ -142,7 +143,7 @@ class Api:
     def _auth_sessions(self, call):
         operation = self._require_access(call)
         size = call.one("pageSize", "10")
-        if not size.isdecimal():
+        if not SMALL_NUMBER.fullmatch(size):
             raise BadRequest(21405, "pageSize")
         continuation = call.headers.get("x-continuation-token")
         return json_answer(

@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import ipaddress
 import json
+import re
 import threading
 
 import document
@@ -39,6 +40,7 @@ STATUS_DESCRIPTIONS = {
     550: "Operacja została anulowana przez system",
 }
 _PERMISSIONS_OF_OWNER = ["Owner"]
+_CONTINUATION = re.compile(r"from:([0-9]{1,9})")
 
 
 @dataclasses.dataclass
@@ -369,9 +371,9 @@ def _read_continuation(token):
         return 0
     try:
         text = base64.b64decode(token, validate=True).decode()
-        label, _, offset = text.partition(":")
-        if label != "from" or not offset.isdecimal():
-            raise BadRequest(21418)
-    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+    except (binascii.Error, ValueError) as error:
         raise BadRequest(21418) from error
-    return int(offset)
+    match = _CONTINUATION.fullmatch(text)
+    if not match:
+        raise BadRequest(21418)
+    return int(match.group(1))

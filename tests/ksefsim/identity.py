@@ -48,7 +48,7 @@ def check_usage(certificate):
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return
-    except ValueError as error:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise BadRequest(21115, "Niepoprawny certyfikat.") from error
     if not usage.digital_signature:
         raise BadRequest(21115, "Certyfikat nie służy do uwierzytelniania.")

@@ -94,6 +94,7 @@ class Recipe:
     c14n: str = EXC_C14N
     digest: str = ENC + "sha256"
     digest_name: str = "sha256"
+    certificate_digest_method: tuple = (ENC + "sha256", "sha256")
     document_transforms: str = None
     properties_transforms: str = f'<ds:Transform Algorithm="{EXC_C14N}"></ds:Transform>'
     document_reference: str = 'Id="ref-1" URI=""'
@@ -155,11 +156,12 @@ def removal(algorithm, content=""):
 
 def _signed_properties(cred, recipe):
     """xades:SignedProperties in exclusive canonical form."""
+    method, hash_name = recipe.certificate_digest_method
     cert_digest = recipe.certificate_digest
     if cert_digest is None:
-        cert_digest = hashlib.new(recipe.digest_name, cred.der).digest()
+        cert_digest = hashlib.new(hash_name, cred.der).digest()
     serial = cred.certificate.serial_number if recipe.serial is None else recipe.serial
-    digest = (f'<xades:CertDigest><ds:DigestMethod xmlns:ds="{DS}" Algorithm="{recipe.digest}">'
+    digest = (f'<xades:CertDigest><ds:DigestMethod xmlns:ds="{DS}" Algorithm="{method}">'
               f'</ds:DigestMethod><ds:DigestValue xmlns:ds="{DS}">{_b64(cert_digest)}'
               f"</ds:DigestValue></xades:CertDigest>")
     issuer = (f'<xades:IssuerSerial><ds:X509IssuerName xmlns:ds="{DS}">CN=Beta</ds:X509IssuerName>'

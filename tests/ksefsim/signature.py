@@ -16,6 +16,7 @@ import threading
 
 import xmlsec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from lxml import etree
@@ -94,12 +95,11 @@ def load_certificate(der):
     """The certificate, with the lazily parsed fields proven readable."""
     try:
         certificate = x509.load_der_x509_certificate(der)
-        fields = (certificate.subject, certificate.issuer, certificate.not_valid_after,
-                  certificate.public_key())
-    except (ValueError, x509.InvalidVersion) as error:
+        for read in (certificate.public_key, lambda: certificate.subject,
+                     lambda: certificate.issuer, lambda: certificate.not_valid_after):
+            read()
+    except (ValueError, KeyError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise BadRequest(21115, "Nieczytelny certyfikat.") from error
-    if None in fields:
-        raise BadRequest(21115, "Nieczytelny certyfikat.")
     return certificate
 
 
@@ -289,9 +289,9 @@ def _check_with_libxmlsec(parts, certificate):
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     with _libxmlsec:
         context = xmlsec.SignatureContext()
-        context.key = xmlsec.Key.from_memory(pem, xmlsec.KeyFormat.CERT_PEM)
-        context.register_id(parts.signed_properties, "Id")
         try:
+            context.key = xmlsec.Key.from_memory(pem, xmlsec.KeyFormat.CERT_PEM)
+            context.register_id(parts.signed_properties, "Id")
             context.verify(parts.signature)
         except xmlsec.Error as error:
             raise invalid("Podpis zweryfikowany negatywnie") from error
@@ -405,8 +405,12 @@ def _text(element):
 
 
 def _base64(element):
-    """The strictly decoded text of a leaf; white space is allowed."""
+    """The decoded text of a leaf: canonical Base64, white space allowed."""
+    text = "".join(_text(element).split())
     try:
-        return base64.b64decode("".join(_text(element).split()), validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise invalid("Nieprawidłowy Base64.") from error
+    if base64.b64encode(data).decode() != text:
+        raise invalid("Nieprawidłowy Base64.")
+    return data
