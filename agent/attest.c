@@ -1,0 +1,184 @@
+#include "agent/attest.h"
+
+#include "core/parse.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define EXE_BYTES_MAX (512LL * 1024 * 1024)
+#define CACHE_ROWS    32
+
+/* Hashing a large program for each connection would be silly. ctime can't be set back by the owner,
+ * so an unchanged (device, inode, size, mtime, ctime) is unchanged content. */
+struct cached {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec mtime, ctime;
+    struct kv_hash hash;
+    bool used;
+};
+static struct cached cache[CACHE_ROWS];
+static size_t cache_next;
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static struct cached *find_cached(const struct stat *st)
+{
+    for (size_t i = 0; i < CACHE_ROWS; i++) {
+        struct cached *c = &cache[i];
+        if (c->used && c->dev == st->st_dev && c->ino == st->st_ino && c->size == st->st_size &&
+            same_time(c->mtime, st->st_mtim) && same_time(c->ctime, st->st_ctim)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+enum kv_code kv_attest_file(int fd, struct kv_hash *out, struct kv_err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot look at the executable");
+    }
+    const struct cached *known = find_cached(&st);
+    if (known != NULL) {
+        *out = known->hash;
+        return KV_OK;
+    }
+    if (!S_ISREG(st.st_mode) || st.st_size > EXE_BYTES_MAX) {
+        return KV_REFUSE(err, KV_E_LIMIT, "the executable is no file of at most 512 MiB");
+    }
+    struct kv_hasher *hasher = kv_hasher_new();
+    uint8_t chunk[4096];
+    ssize_t n;
+    while ((n = read(fd, chunk, sizeof chunk)) > 0) {
+        kv_hasher_add(hasher, kv_bytes(chunk, (size_t)n));
+    }
+    struct kv_hash hash = kv_hasher_finish(hasher);
+    struct stat after;
+    if (n < 0 || fstat(fd, &after) != 0 || !same_time(st.st_ctim, after.st_ctim)) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "the executable changed while it was read");
+    }
+    cache[cache_next] = (struct cached){.dev = st.st_dev,
+                                        .ino = st.st_ino,
+                                        .size = st.st_size,
+                                        .mtime = st.st_mtim,
+                                        .ctime = st.st_ctim,
+                                        .hash = hash,
+                                        .used = true};
+    cache_next = (cache_next + 1) % CACHE_ROWS;
+    *out = hash;
+    return KV_OK;
+}
+
+void kv_attest_unit(const char *cgroup, char out[static KV_UNIT_LEN])
+{
+    static const char *const ends[] = {".service", ".scope", ".socket"};
+    out[0] = '\0';
+    for (const char *part = cgroup; part != NULL && *part != '\0';) {
+        size_t len = strcspn(part, "/\n");
+        for (size_t i = 0; i < KV_COUNT(ends); i++) {
+            size_t tail = strlen(ends[i]);
+            if (len > tail && len < KV_UNIT_LEN && memcmp(part + len - tail, ends[i], tail) == 0) {
+                memcpy(out, part, len);
+                out[len] = '\0';
+            }
+        }
+        part += len;
+        part += *part == '/' ? 1 : 0;
+        if (*part == '\n') {
+            break;
+        }
+    }
+}
+
+/* Read a small file of /proc into text. */
+static bool read_text(int dir, const char *name, char *text, size_t size)
+{
+    KV_CLEANUP(kv_close_fdp) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+    text[n < 0 ? 0 : n] = '\0';
+    return n > 0;
+}
+
+/* The number behind `key` in the text of /proc files. */
+static bool find_number(const char *text, const char *key, uint64_t *out)
+{
+    const char *at = strstr(text, key);
+    if (at == NULL) {
+        return false;
+    }
+    at += strlen(key);
+    at += strspn(at, " \t");
+    return kv_parse_u64(kv_bytes(at, strspn(at, "0123456789")), UINT64_MAX, out);
+}
+
+static bool pid_of(int pidfd, uint64_t *pid)
+{
+    char path[64], text[512];
+    int n = snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+    return n > 0 && read_text(AT_FDCWD, path, text, sizeof text) &&
+           find_number(text, "\nPid:", pid);
+}
+
+/* Field 22 of /proc/PID/stat, behind the command name, which may hold anything but ends at the last
+ * parenthesis (proc(5)). */
+static bool start_time(const char *stat, uint64_t *out)
+{
+    const char *at = strrchr(stat, ')');
+    for (int field = 2; at != NULL && field < 22; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at != NULL &&
+           kv_parse_u64(kv_bytes(at + 1, strspn(at + 1, "0123456789")), UINT64_MAX, out);
+}
+
+static bool alive(int pidfd)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    return poll(&p, 1, 0) == 0; /* readable once the process has ended */
+}
+
+enum kv_code kv_attest(int pidfd, struct kv_attestation *out, struct kv_err *err)
+{
+    struct kv_attestation a = {.exe = ""};
+    uint64_t pid;
+    char path[64], text[4096];
+    if (!pid_of(pidfd, &pid) ||
+        snprintf(path, sizeof path, "/proc/%llu", (unsigned long long)pid) < 0) {
+        return KV_REFUSE(err, KV_E_NOT_FOUND, "the process has ended");
+    }
+    KV_CLEANUP(kv_close_fdp) int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0 || !read_text(dir, "stat", text, sizeof text) ||
+        !start_time(text, &a.start_ticks)) {
+        return KV_REFUSE(err, KV_E_NOT_FOUND, "the process has ended");
+    }
+    ssize_t n = readlinkat(dir, "exe", a.exe, sizeof a.exe);
+    if (n <= 0 || (size_t)n >= sizeof a.exe) {
+        n = 0;
+    }
+    a.exe[n] = '\0';
+    KV_CLEANUP(kv_close_fdp) int exe = openat(dir, "exe", O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (exe >= 0 && fstat(exe, &st) == 0) {
+        a.device = st.st_dev;
+        a.inode = st.st_ino;
+        a.has_exe_hash = kv_attest_file(exe, &a.exe_hash, err) == KV_OK;
+    }
+    if (read_text(dir, "cgroup", text, sizeof text)) {
+        kv_attest_unit(text, a.unit);
+    }
+    if (!alive(pidfd)) { /* the number could have been another process's all along */
+        return KV_REFUSE(err, KV_E_NOT_FOUND, "the process has ended");
+    }
+    *out = a;
+    return KV_OK;
+}

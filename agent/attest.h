@@ -1,0 +1,29 @@
+/* Who runs behind a connection: read by the supervisor, which alone may look into other accounts'
+ * processes, and told to the vault. Executable and hash are tripwires against change, not a
+ * boundary inside one uid: a process can connect and then exec (SECURITY.md). */
+#ifndef KV_AGENT_ATTEST_H
+#define KV_AGENT_ATTEST_H
+
+#include "core/err.h"
+#include "core/hash.h"
+
+#define KV_EXE_LEN  256
+#define KV_UNIT_LEN 128
+
+struct kv_attestation {
+    char exe[KV_EXE_LEN]; /* "" if it could not be read or is longer */
+    bool has_exe_hash;
+    struct kv_hash exe_hash;
+    uint64_t device, inode;
+    uint64_t start_ticks;   /* since boot; with the pid it names the process for ever */
+    char unit[KV_UNIT_LEN]; /* systemd unit from the cgroup, "" if none */
+};
+
+/* Look at the live process behind `pidfd`. Errors: KV_E_NOT_FOUND when it has ended. */
+KV_MUST_USE enum kv_code kv_attest(int pidfd, struct kv_attestation *out, struct kv_err *err);
+/* SHA-256 of an open file, remembered by its identity and times. */
+KV_MUST_USE enum kv_code kv_attest_file(int fd, struct kv_hash *out, struct kv_err *err);
+/* The unit of a cgroup path: the last component that ends in .service, .scope or .socket. */
+void kv_attest_unit(const char *cgroup, char out[static KV_UNIT_LEN]);
+
+#endif

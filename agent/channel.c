@@ -1,0 +1,476 @@
+#include "agent/channel.h"
+
+#include "core/log.h"
+#include "core/secret.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define QUEUE_MAX  4096              /* frames that wait for the socket */
+#define REPLY_MAX  (4 * 1024 * 1024) /* bytes of an answer in parts */
+#define DRAIN_MAX  64                /* frames taken in one turn, so that peers share it */
+
+struct packet {
+    struct packet *next;
+    int fd; /* own duplicate, -1 if none */
+    size_t len;
+    uint8_t data[];
+};
+
+struct question {
+    struct question *next;
+    uint32_t request;
+    int64_t due_ms;
+    kv_channel_answer_fn *fn;
+    void *ctx;
+    struct kv_buf parts;
+};
+
+struct kv_channel {
+    struct kv_loop *loop;
+    struct kv_source *source;
+    struct kv_timer *timer;
+    int fd;
+    enum kv_role self, peer;
+    kv_channel_frame_fn *on_frame;
+    kv_channel_gone_fn *on_gone;
+    void *ctx;
+    uint32_t next_request;
+    struct question *questions;
+    struct packet *queue, **queue_end;
+    size_t queue_count;
+    bool gone, busy, doomed; /* busy: inside a callback; doomed: freed there */
+    uint8_t *in;             /* one packet */
+};
+
+enum kv_role kv_channel_peer(const struct kv_channel *channel)
+{
+    return channel->peer;
+}
+
+static void free_packet(struct packet *packet)
+{
+    kv_close_fdp(&packet->fd);
+    kv_wipe(packet->data, packet->len);
+    free(packet);
+}
+
+/* 1 sent, 0 would block, -1 the peer is gone */
+static int send_now(const struct kv_channel *channel, struct kv_bytes head, struct kv_bytes body,
+                    int fd)
+{
+    struct iovec iov[2] = {{(void *)(uintptr_t)head.ptr, head.len},
+                           {(void *)(uintptr_t)body.ptr, body.len}};
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {.space = {0}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    if (fd >= 0) {
+        msg.msg_control = control.space;
+        msg.msg_controllen = sizeof control.space;
+        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cmsg), &fd, sizeof fd);
+    }
+    if (sendmsg(channel->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) {
+        return 1;
+    }
+    return errno == EAGAIN || errno == ENOBUFS || errno == EINTR ? 0 : -1;
+}
+
+static void watch_writes(struct kv_channel *channel, bool on)
+{
+    struct kv_err err;
+    if (channel->source != NULL &&
+        kv_loop_change(channel->source, EPOLLIN | (on ? (uint32_t)EPOLLOUT : 0), &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "channel", &err);
+    }
+}
+
+static enum kv_code transmit(struct kv_channel *channel, enum kv_frame_op op, uint32_t request,
+                             struct kv_bytes body, int fd, struct kv_err *err)
+{
+    if (channel->gone) {
+        return KV_REFUSE(err, KV_E_STARTING, "the %s is not there", kv_role_word(channel->peer));
+    }
+    uint8_t head[KV_FRAME_HEAD_LEN];
+    kv_frame_head(op, request, body.len, head);
+    if (channel->queue == NULL && send_now(channel, kv_bytes(head, sizeof head), body, fd) != 0) {
+        return KV_OK; /* sent, or the peer is gone: the loop will tell */
+    }
+    if (channel->queue_count >= QUEUE_MAX) {
+        return KV_REFUSE(err, KV_E_BUSY, "the %s does not keep up", kv_role_word(channel->peer));
+    }
+    size_t len = sizeof head + body.len;
+    struct packet *packet = malloc(sizeof *packet + len);
+    if (packet == NULL) {
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "out of memory");
+    }
+    packet->next = NULL;
+    packet->len = len;
+    packet->fd = fd >= 0 ? dup(fd) : -1;
+    memcpy(packet->data, head, sizeof head);
+    if (body.len > 0) {
+        memcpy(packet->data + sizeof head, body.ptr, body.len);
+    }
+    *channel->queue_end = packet;
+    channel->queue_end = &packet->next;
+    channel->queue_count++;
+    watch_writes(channel, true);
+    return KV_OK;
+}
+
+static void flush_queue(struct kv_channel *channel)
+{
+    while (channel->queue != NULL) {
+        struct packet *packet = channel->queue;
+        if (send_now(channel, kv_bytes(packet->data, packet->len), KV_BYTES_NULL, packet->fd) ==
+            0) {
+            return;
+        }
+        channel->queue = packet->next;
+        channel->queue_count--;
+        free_packet(packet);
+    }
+    channel->queue_end = &channel->queue;
+    watch_writes(channel, false);
+}
+
+enum kv_code kv_channel_send(struct kv_channel *channel, enum kv_frame_op op, struct kv_bytes body,
+                             int fd, struct kv_err *err)
+{
+    return transmit(channel, op, 0, body, fd, err);
+}
+
+static void arm(struct kv_channel *channel)
+{
+    int64_t first = INT64_MAX;
+    for (const struct question *q = channel->questions; q != NULL; q = q->next) {
+        first = q->due_ms < first ? q->due_ms : first;
+    }
+    if (first == INT64_MAX) {
+        kv_timer_disarm(channel->timer);
+    } else {
+        kv_timer_arm(channel->timer, first - kv_loop_clock_ms());
+    }
+}
+
+enum kv_code kv_channel_ask(struct kv_channel *channel, enum kv_frame_op op, struct kv_bytes body,
+                            int fd, int64_t timeout_ms, kv_channel_answer_fn *fn, void *ctx,
+                            struct kv_err *err)
+{
+    struct question *q = calloc(1, sizeof *q);
+    if (q == NULL) {
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "out of memory");
+    }
+    channel->next_request = channel->next_request == UINT32_MAX ? 1 : channel->next_request + 1;
+    *q = (struct question){.next = channel->questions,
+                           .request = channel->next_request,
+                           .due_ms = kv_loop_clock_ms() + timeout_ms,
+                           .fn = fn,
+                           .ctx = ctx};
+    kv_buf_init(&q->parts, REPLY_MAX);
+    enum kv_code code = transmit(channel, op, q->request, body, fd, err);
+    if (code != KV_OK) {
+        free(q);
+        return code;
+    }
+    channel->questions = q;
+    arm(channel);
+    return KV_OK;
+}
+
+static void free_question(struct question *q)
+{
+    if (q->parts.data != NULL) {
+        kv_wipe(q->parts.data, q->parts.cap);
+    }
+    kv_buf_clear(&q->parts);
+    free(q);
+}
+
+/* Take the question out of the list; NULL if it is not open (a late answer). */
+static struct question *take_question(struct kv_channel *channel, uint32_t request)
+{
+    for (struct question **at = &channel->questions; *at != NULL; at = &(*at)->next) {
+        if ((*at)->request == request) {
+            struct question *q = *at;
+            *at = q->next;
+            return q;
+        }
+    }
+    return NULL;
+}
+
+static void answer(struct question *q, enum kv_code code, const char *detail,
+                   struct kv_bytes fields)
+{
+    struct kv_answer_frame a = {code, detail, fields};
+    q->fn(q->ctx, &a);
+    free_question(q);
+}
+
+static void destroy(struct kv_channel *channel);
+
+static void on_timer(void *ctx)
+{
+    struct kv_channel *channel = ctx;
+    int64_t now = kv_loop_clock_ms();
+    struct question *q = channel->questions;
+    channel->busy = true;
+    while (q != NULL && !channel->doomed) {
+        if (q->due_ms > now) {
+            q = q->next;
+            continue;
+        }
+        struct question *due = take_question(channel, q->request);
+        answer(due, KV_E_TIMEOUT, "no answer within the deadline", KV_BYTES_NULL);
+        q = channel->questions; /* the callback may have changed the list */
+    }
+    channel->busy = false;
+    if (channel->doomed) {
+        destroy(channel);
+    } else {
+        arm(channel);
+    }
+}
+
+void kv_channel_reply(struct kv_channel *channel, uint32_t request, enum kv_code code,
+                      const char *detail, struct kv_bytes fields)
+{
+    struct kv_err err;
+    struct kv_buf body;
+    size_t room = KV_FRAME_BODY_MAX - 256;
+    kv_buf_init(&body, KV_FRAME_BODY_MAX);
+    while (fields.len > room) {
+        if (transmit(channel, KV_FRAME_REPLY_PART, request, kv_bytes(fields.ptr, room), -1, &err) !=
+            KV_OK) {
+            kv_log_err(KV_LOG_ERROR, "reply", &err);
+            return;
+        }
+        fields.ptr += room;
+        fields.len -= room;
+    }
+    size_t detail_len = strlen(detail);
+    detail_len = detail_len > 200 ? 200 : detail_len;
+    kv_buf_add_u16(&body, (uint16_t)code);
+    kv_buf_add_u16(&body, (uint16_t)detail_len);
+    kv_buf_add(&body, detail, detail_len);
+    kv_buf_add_bytes(&body, fields);
+    if (body.failed ||
+        transmit(channel, KV_FRAME_REPLY, request, kv_buf_bytes(&body), -1, &err) != KV_OK) {
+        kv_log(KV_LOG_ERROR, "reply", "request=%u lost", request);
+    }
+    if (body.data != NULL) {
+        kv_wipe(body.data, body.len);
+    }
+    kv_buf_clear(&body);
+}
+
+void kv_channel_forget(struct kv_channel *channel, const void *ctx)
+{
+    struct question **at = &channel->questions;
+    while (*at != NULL) {
+        struct question *q = *at;
+        if (q->ctx == ctx) {
+            *at = q->next;
+            free_question(q);
+        } else {
+            at = &q->next;
+        }
+    }
+    arm(channel);
+}
+
+static void on_reply_part(struct kv_channel *channel, const struct kv_frame *frame)
+{
+    for (struct question *q = channel->questions; q != NULL; q = q->next) {
+        if (q->request == frame->request) {
+            kv_buf_add_bytes(&q->parts, frame->body);
+        }
+    }
+}
+
+static void on_reply(struct kv_channel *channel, const struct kv_frame *frame)
+{
+    struct kv_cursor cur = kv_cursor(frame->body);
+    uint16_t code = kv_cursor_u16(&cur);
+    struct kv_bytes said = kv_cursor_take(&cur, kv_cursor_u16(&cur));
+    char detail[208];
+    struct question *q = take_question(channel, frame->request);
+    if (q == NULL) {
+        return; /* it came after its deadline */
+    }
+    arm(channel);
+    size_t n = said.len < sizeof detail - 1 ? said.len : sizeof detail - 1;
+    if (n > 0) {
+        memcpy(detail, said.ptr, n);
+    }
+    detail[n] = '\0';
+    struct kv_bytes fields = kv_bytes(cur.ptr, cur.left);
+    if (q->parts.len > 0) {
+        kv_buf_add_bytes(&q->parts, fields);
+        fields = kv_buf_bytes(&q->parts);
+    }
+    if (cur.failed || code >= KV_CODE_COUNT || q->parts.failed) {
+        answer(q, KV_E_PROTOCOL, "malformed answer", KV_BYTES_NULL);
+    } else {
+        answer(q, (enum kv_code)code, detail, fields);
+    }
+}
+
+static void lost(struct kv_channel *channel)
+{
+    if (channel->gone) {
+        return;
+    }
+    channel->gone = true;
+    kv_loop_unwatch(&channel->source);
+    struct question *q;
+    while ((q = channel->questions) != NULL) {
+        channel->questions = q->next;
+        answer(q, KV_E_STARTING, "that part of the agent was restarted", KV_BYTES_NULL);
+    }
+    if (!channel->doomed && channel->on_gone != NULL) {
+        channel->on_gone(channel->ctx, channel);
+    }
+}
+
+/* Receive one packet; its length, 0 if none is there, -1 if the peer is gone. */
+static ssize_t receive(struct kv_channel *channel, int *fd)
+{
+    struct iovec iov = {channel->in, KV_FRAME_MAX};
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control.space,
+                         .msg_controllen = sizeof control.space};
+    ssize_t n = recvmsg(channel->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (n < 0) {
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    }
+    *fd = -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+            c->cmsg_len == CMSG_LEN(sizeof(int))) {
+            memcpy(fd, CMSG_DATA(c), sizeof *fd);
+        }
+    }
+    if (n == 0 || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+        kv_close_fdp(fd);
+        return -1;
+    }
+    return n;
+}
+
+static void dispatch(struct kv_channel *channel, size_t len, int fd)
+{
+    struct kv_frame frame;
+    struct kv_err err;
+    if (kv_frame_parse(kv_bytes(channel->in, len), channel->peer, channel->self, fd >= 0, &frame,
+                       &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "frame", &err);
+        kv_close_fdp(&fd);
+        lost(channel);
+        return;
+    }
+    if (frame.op == KV_FRAME_REPLY) {
+        on_reply(channel, &frame);
+    } else if (frame.op == KV_FRAME_REPLY_PART) {
+        on_reply_part(channel, &frame);
+    } else {
+        channel->on_frame(channel->ctx, channel, &frame, fd);
+    }
+}
+
+static void destroy(struct kv_channel *channel)
+{
+    lost(channel);
+    while (channel->queue != NULL) {
+        struct packet *next = channel->queue->next;
+        free_packet(channel->queue);
+        channel->queue = next;
+    }
+    kv_timer_free(channel->timer);
+    kv_close_fdp(&channel->fd);
+    free(channel->in);
+    free(channel);
+}
+
+static void on_ready(void *ctx, uint32_t events)
+{
+    struct kv_channel *channel = ctx;
+    channel->busy = true;
+    if ((events & EPOLLOUT) != 0) {
+        flush_queue(channel);
+    }
+    bool more = (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0;
+    for (int i = 0; more && i < DRAIN_MAX && !channel->doomed && !channel->gone; i++) {
+        int fd = -1;
+        ssize_t n = receive(channel, &fd);
+        if (n < 0) {
+            lost(channel);
+        } else if (n > 0) {
+            dispatch(channel, (size_t)n, fd);
+            kv_wipe(channel->in, (size_t)n);
+        }
+        more = n > 0;
+    }
+    channel->busy = false;
+    if (channel->doomed) {
+        destroy(channel);
+    }
+}
+
+enum kv_code kv_channel_new_take_fd(struct kv_loop *loop, int fd, enum kv_role self,
+                                    enum kv_role peer, kv_channel_frame_fn *on_frame,
+                                    kv_channel_gone_fn *on_gone, void *ctx, struct kv_channel **out,
+                                    struct kv_err *err)
+{
+    struct kv_channel *channel = calloc(1, sizeof *channel);
+    uint8_t *in = malloc(KV_FRAME_MAX);
+    if (channel == NULL || in == NULL) {
+        free(channel);
+        free(in);
+        kv_close_fdp(&fd);
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "out of memory");
+    }
+    *channel = (struct kv_channel){.loop = loop,
+                                   .fd = fd,
+                                   .self = self,
+                                   .peer = peer,
+                                   .on_frame = on_frame,
+                                   .on_gone = on_gone,
+                                   .ctx = ctx,
+                                   .in = in};
+    channel->queue_end = &channel->queue;
+    channel->timer = kv_timer_new(loop, on_timer, channel);
+    enum kv_code code = kv_loop_watch(loop, fd, EPOLLIN, on_ready, channel, &channel->source, err);
+    if (code != KV_OK) {
+        channel->doomed = true;
+        destroy(channel);
+        return code;
+    }
+    *out = channel;
+    return KV_OK;
+}
+
+void kv_channel_free(struct kv_channel *channel)
+{
+    if (channel == NULL) {
+        return;
+    }
+    channel->doomed = true;
+    if (!channel->busy) {
+        destroy(channel);
+    }
+}

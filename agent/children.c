@@ -1,0 +1,392 @@
+#include "agent/supervisor.h"
+
+#include "agent/attest.h"
+#include "agent/program.h"
+#include "core/log.h"
+#include "core/parse.h"
+#include "pkcs11/pin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BACKOFF_FIRST_MS 1000
+#define BACKOFF_LAST_MS  60000
+#define READY_TIMEOUT_MS 20000
+#define LOGIN_TIMEOUT_MS 70000 /* a login has 60 s of its own and is never killed before */
+
+const char *kv_child_program(enum kv_role role)
+{
+    static const char *const names[KV_ROLE_COUNT] = {
+        [KV_ROLE_SUPERVISOR] = "ksefvaultd",     [KV_ROLE_GATE] = "ksefvault-gate",
+        [KV_ROLE_VAULT] = "ksefvault-vault",     [KV_ROLE_KEEPER] = "ksefvault-keeper",
+        [KV_ROLE_COURIER] = "ksefvault-courier",
+    };
+    return names[role];
+}
+
+static const char *account(const struct kv_child *child)
+{
+    const struct kv_config *config = child->sup->config;
+    const char *const users[KV_ROLE_COUNT] = {
+        [KV_ROLE_SUPERVISOR] = "root",
+        [KV_ROLE_GATE] = config->user_gate,
+        [KV_ROLE_VAULT] = config->user_vault,
+        [KV_ROLE_KEEPER] = config->user_keeper,
+        [KV_ROLE_COURIER] = config->user_courier,
+    };
+    return users[child->role];
+}
+
+static const char *label(const struct kv_child *child)
+{
+    return child->slot != NULL ? child->slot->name : "-";
+}
+
+void kv_supervisor_tell(struct kv_supervisor *sup, const struct kv_child *child, enum kv_code code,
+                        const char *detail)
+{
+    struct kv_err err;
+    struct kv_buf body;
+    if (sup->children[0].channel == NULL || child == &sup->children[0]) {
+        return;
+    }
+    kv_buf_init(&body, 1024);
+    kv_message_str(&body, "role", kv_role_word(child->role));
+    kv_message_str(&body, "slot", label(child));
+    kv_message_number(&body, "code", code);
+    kv_message_str(&body, "detail", detail);
+    if (kv_channel_send(sup->children[0].channel, KV_FRAME_CHILD, kv_buf_bytes(&body), -1, &err) !=
+        KV_OK) {
+        kv_log_err(KV_LOG_WARNING, "tell", &err);
+    }
+    kv_buf_clear(&body);
+}
+
+static void later(struct kv_child *child)
+{
+    int64_t lived = kv_loop_clock_ms() - child->born_ms;
+    if (lived > BACKOFF_LAST_MS || child->backoff_ms == 0) {
+        child->backoff_ms = BACKOFF_FIRST_MS;
+    }
+    kv_log(KV_LOG_INFO, "restart", "program=%s slot=%s in_ms=%lld", kv_child_program(child->role),
+           label(child), (long long)child->backoff_ms);
+    kv_timer_arm(child->respawn, child->backoff_ms);
+    child->backoff_ms =
+        child->backoff_ms * 2 > BACKOFF_LAST_MS ? BACKOFF_LAST_MS : child->backoff_ms * 2;
+}
+
+static void on_configured(void *ctx, const struct kv_answer_frame *answer)
+{
+    struct kv_child *child = ctx;
+    kv_log(answer->code == KV_OK ? KV_LOG_INFO : KV_LOG_ERROR,
+           answer->code == KV_OK ? "ready" : "not-ready",
+           "program=%s slot=%s code=%s detail=\"%s\"", kv_child_program(child->role), label(child),
+           kv_code_word(answer->code), answer->detail);
+    child->latched = answer->code == KV_E_TOKEN_PIN || answer->code == KV_E_TOKEN_PIN_LOW ||
+                     answer->code == KV_E_TOKEN_PIN_LOCKED || answer->code == KV_E_TOKEN_LATCHED;
+    kv_supervisor_tell(child->sup, child, answer->code, answer->detail);
+}
+
+static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd);
+
+static void on_gone(void *ctx, struct kv_channel *channel)
+{
+    (void)ctx;
+    (void)channel; /* the process' end, which follows, is what counts */
+}
+
+/* Runs in the new process: leave nothing of the supervisor's but the descriptors of the table. */
+static _Noreturn void become(const struct kv_child *child, const struct passwd *pw, int fds[3])
+{
+    int high[3];
+    sigset_t none;
+    char path[512];
+    for (int i = 0; i < 3; i++) {
+        high[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD, 64);
+    }
+    for (int i = 0; i < 3; i++) {
+        if (high[i] < 0) {
+            (void)close(KV_FD_SUPERVISOR + i); /* may not be open */
+        } else if (dup2(high[i], KV_FD_SUPERVISOR + i) < 0) {
+            _exit(1);
+        }
+    }
+    if (close_range(KV_FD_PIN + 1, ~0U, 0) != 0 || chdir("/") != 0 || setsid() < 0) {
+        _exit(1);
+    }
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail with these arguments */
+    if (setgroups(0, NULL) != 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) != 0 ||
+        setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0) {
+        perror("ksefvaultd: cannot change the account");
+        _exit(1);
+    }
+    int n = snprintf(path, sizeof path, "%s/%s", child->sup->program_dir,
+                     kv_child_program(child->role));
+    char *const argv[] = {path, NULL};
+    char *const env[] = {(char *)(uintptr_t) "PATH=/usr/bin:/bin",
+                         (char *)(uintptr_t) "LANG=C.UTF-8", NULL};
+    if (n > 0 && (size_t)n < sizeof path) {
+        (void)execve(path, argv, env); /* returns only on failure */
+        perror(path);
+    }
+    _exit(1);
+}
+
+static enum kv_code open_pin(const struct kv_child *child, const struct passwd *pw, int *fd,
+                             struct kv_err *err)
+{
+    *fd = -1;
+    return child->slot == NULL ? KV_OK : kv_pin_open(child->slot->pin, pw->pw_uid, fd, err);
+}
+
+static enum kv_code pairs(const struct kv_child *child, int sup[2], int vault[2],
+                          struct kv_err *err)
+{
+    int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    if (socketpair(AF_UNIX, type, 0, sup) != 0 ||
+        (child->role != KV_ROLE_VAULT && socketpair(AF_UNIX, type, 0, vault) != 0)) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "socketpair");
+    }
+    return KV_OK;
+}
+
+static enum kv_code spawn(struct kv_child *child, struct kv_err *err)
+{
+    int sup[2] = {-1, -1}, vault[2] = {-1, -1}, pin = -1;
+    errno = 0;
+    const struct passwd *pw = getpwnam(account(child));
+    if (pw == NULL) {
+        return KV_FAIL(err, KV_E_CONFIG, KV_ERRNO,
+                       "there is no account '%s'; create it (systemd-sysusers)", account(child));
+    }
+    enum kv_code code = open_pin(child, pw, &pin, err);
+    if (code == KV_OK) {
+        code = pairs(child, sup, vault, err);
+    }
+    if (code == KV_OK) {
+        int fds[3] = {sup[1], vault[1], pin};
+        child->pid = fork();
+        if (child->pid == 0) {
+            become(child, pw, fds);
+        }
+        if (child->pid < 0) {
+            child->pid = 0;
+            code = KV_FAIL(err, KV_E_IO, KV_ERRNO, "fork");
+        }
+    }
+    if (code == KV_OK) {
+        child->born_ms = kv_loop_clock_ms();
+        child->peer_fd = vault[0];
+        vault[0] = -1;
+        int own = sup[0];
+        sup[0] = -1;
+        code = kv_channel_new_take_fd(child->sup->loop, own, KV_ROLE_SUPERVISOR, child->role,
+                                      on_frame, on_gone, child, &child->channel, err);
+    }
+    for (int i = 0; i < 2; i++) {
+        kv_close_fdp(&sup[i]);
+        kv_close_fdp(&vault[i]);
+    }
+    kv_close_fdp(&pin);
+    return code;
+}
+
+/* Hand the vault its end of the pair to this child. */
+static void introduce(struct kv_child *child)
+{
+    struct kv_supervisor *sup = child->sup;
+    struct kv_err err;
+    struct kv_buf body;
+    if (child->peer_fd < 0 || sup->children[0].channel == NULL) {
+        return;
+    }
+    kv_buf_init(&body, 256);
+    kv_message_str(&body, "role", kv_role_word(child->role));
+    kv_message_str(&body, "slot", label(child));
+    if (kv_channel_send(sup->children[0].channel, KV_FRAME_PEER, kv_buf_bytes(&body),
+                        child->peer_fd, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "introduce", &err);
+    }
+    kv_buf_clear(&body);
+    kv_close_fdp(&child->peer_fd);
+}
+
+static void give_listener(struct kv_supervisor *sup)
+{
+    struct kv_err err;
+    if (kv_channel_send(sup->children[0].channel, KV_FRAME_LISTENER, KV_BYTES_NULL, sup->listener,
+                        &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "listener", &err);
+    }
+}
+
+void kv_child_start(struct kv_child *child)
+{
+    struct kv_supervisor *sup = child->sup;
+    struct kv_err err;
+    struct kv_buf body;
+    if (sup->stopping || child->pid != 0 || child->latched) {
+        return;
+    }
+    enum kv_code code = spawn(child, &err);
+    if (code == KV_OK) {
+        kv_buf_init(&body, 32768);
+        kv_child_configuration(child, &body);
+        int64_t timeout = child->role == KV_ROLE_KEEPER ? LOGIN_TIMEOUT_MS : READY_TIMEOUT_MS;
+        code = kv_channel_ask(child->channel, KV_FRAME_CONFIGURE, kv_buf_bytes(&body), -1, timeout,
+                              on_configured, child, &err);
+        kv_buf_clear(&body);
+    }
+    if (code != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "start", &err);
+        kv_supervisor_tell(sup, child, code, err.msg);
+        if (child->pid == 0) {
+            later(child);
+        }
+        return;
+    }
+    if (child->role == KV_ROLE_VAULT) {
+        give_listener(sup);
+    } else {
+        introduce(child);
+    }
+}
+
+static void attest(struct kv_child *vault, const struct kv_frame *frame, int pidfd);
+
+static void unlock(struct kv_supervisor *sup, struct kv_channel *channel,
+                   const struct kv_frame *frame)
+{
+    static const struct kv_field_spec specs[] = {
+        {"slot", KV_FIELD_STRING, KV_ID_LEN - 1, true, NULL}, {NULL, KV_FIELD_END, 0, false, NULL}};
+    struct kv_field fields[KV_FIELDS_MAX];
+    struct kv_err err;
+    if (kv_message_read(frame->body, specs, fields, &err) != KV_OK) {
+        kv_channel_reply(channel, frame->request, err.code, err.msg, KV_BYTES_NULL);
+        return;
+    }
+    for (size_t i = 0; i < sup->child_count; i++) {
+        struct kv_child *child = &sup->children[i];
+        if (child->slot == NULL || !kv_bytes_is(fields[0].value, child->slot->name)) {
+            continue;
+        }
+        child->latched = false;
+        if (child->pid == 0) {
+            kv_timer_arm(child->respawn, 0);
+        }
+        kv_channel_reply(channel, frame->request, KV_OK, "", KV_BYTES_NULL);
+        return;
+    }
+    kv_channel_reply(channel, frame->request, KV_E_NOT_FOUND, "there is no slot of that name",
+                     KV_BYTES_NULL);
+}
+
+static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd)
+{
+    struct kv_child *child = ctx;
+    /* the table of frames lets only the vault send these */
+    if (frame->op == KV_FRAME_ATTEST) {
+        attest(child, frame, fd);
+    } else if (frame->op == KV_FRAME_SLOT_UNLOCK) {
+        unlock(child->sup, channel, frame);
+    }
+    kv_close_fdp(&fd);
+}
+
+static void attest(struct kv_child *vault, const struct kv_frame *frame, int pidfd)
+{
+    struct kv_attestation seen;
+    struct kv_err err;
+    struct kv_buf body;
+    char hex[KV_HASH_HEX_LEN];
+    enum kv_code code = kv_attest(pidfd, &seen, &err);
+    kv_buf_init(&body, 2048);
+    if (code == KV_OK) {
+        kv_message_str(&body, "exe", seen.exe);
+        kv_message_str(&body, "unit", seen.unit);
+        kv_message_number(&body, "start", seen.start_ticks & KV_NUMBER_MAX);
+        if (seen.has_exe_hash) {
+            kv_hash_hex(&seen.exe_hash, hex);
+            kv_message_str(&body, "exe-sha256", hex);
+        }
+    }
+    kv_channel_reply(vault->channel, frame->request, code, code == KV_OK ? "" : err.msg,
+                     kv_buf_bytes(&body));
+    kv_buf_clear(&body);
+}
+
+static struct kv_child *child_of(struct kv_supervisor *sup, pid_t pid)
+{
+    for (size_t i = 0; i < sup->child_count; i++) {
+        if (sup->children[i].pid == pid) {
+            return &sup->children[i];
+        }
+    }
+    return NULL;
+}
+
+static bool any_left(const struct kv_supervisor *sup)
+{
+    for (size_t i = 0; i < sup->child_count; i++) {
+        if (sup->children[i].pid != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void hang_up(struct kv_child *child)
+{
+    kv_channel_free(child->channel);
+    child->channel = NULL;
+    kv_close_fdp(&child->peer_fd);
+}
+
+static void ended(struct kv_child *child, int status)
+{
+    struct kv_supervisor *sup = child->sup;
+    kv_log(sup->stopping ? KV_LOG_INFO : KV_LOG_WARNING, "ended", "program=%s slot=%s %s=%d",
+           kv_child_program(child->role), label(child), WIFSIGNALED(status) ? "signal" : "status",
+           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    child->pid = 0;
+    hang_up(child);
+    if (sup->stopping) {
+        return;
+    }
+    if (child->role == KV_ROLE_VAULT) {
+        /* Nobody else holds the state: the others start anew with it. They end by themselves when
+         * their channels do, a keeper only after its login. */
+        for (size_t i = 1; i < sup->child_count; i++) {
+            hang_up(&sup->children[i]);
+        }
+    } else if (!child->latched) {
+        kv_supervisor_tell(sup, child, KV_E_STARTING, "restarting");
+    }
+    if (!child->latched) {
+        later(child);
+    }
+}
+
+void kv_supervisor_reap(struct kv_supervisor *sup)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct kv_child *child = child_of(sup, pid);
+        if (child != NULL) {
+            ended(child, status);
+        }
+    }
+    if (sup->stopping && !any_left(sup)) {
+        kv_loop_stop(sup->loop);
+    }
+}

@@ -1,0 +1,50 @@
+/* The supervisor: starts the other programs, each under its own account, replaces those that end,
+ * and answers the vault's one question: who runs behind this pidfd? It holds no client's socket, no
+ * key and no network. */
+#ifndef KV_AGENT_SUPERVISOR_H
+#define KV_AGENT_SUPERVISOR_H
+
+#include "agent/channel.h"
+#include "core/config.h"
+
+#include <sys/types.h>
+
+#define KV_CHILDREN_MAX (3 + KV_CONFIG_SLOTS_MAX)
+
+struct kv_child {
+    struct kv_supervisor *sup;
+    enum kv_role role;
+    const struct kv_config_slot *slot; /* keepers only */
+    pid_t pid;                         /* 0: not running */
+    struct kv_channel *channel;        /* to it */
+    int peer_fd;                       /* the vault's end of the pair vault–child, until sent */
+    struct kv_timer *respawn;
+    int64_t born_ms, backoff_ms;
+    bool latched; /* a keeper whose PIN was refused: waits for `slot unlock` */
+};
+
+struct kv_supervisor {
+    struct kv_loop *loop;
+    const struct kv_config *config;
+    char config_sha256[KV_HASH_BASE64_LEN];
+    char program_dir[256];
+    int listener;
+    int child_signals;         /* signalfd of SIGCHLD */
+    struct kv_timer *patience; /* how long a stop may take */
+    struct kv_child children[KV_CHILDREN_MAX];
+    size_t child_count; /* children[0] is the vault */
+    bool stopping;
+};
+
+/* Start one child and ask it to configure itself; on failure it is tried again later. */
+void kv_child_start(struct kv_child *child);
+/* A child ended; reap, decide what follows. */
+void kv_supervisor_reap(struct kv_supervisor *sup);
+/* The fields of CONFIGURE for this child. */
+void kv_child_configuration(const struct kv_child *child, struct kv_buf *out);
+/* Tell the vault of a child's state. */
+void kv_supervisor_tell(struct kv_supervisor *sup, const struct kv_child *child, enum kv_code code,
+                        const char *detail);
+const char *kv_child_program(enum kv_role role);
+
+#endif
