@@ -298,6 +298,12 @@ class DocumentTest(Base):
             "text": good + "text",
             "instruction": good + "<?x y?>",
             "comment in value": good.replace("<Nip>526", "<Nip>526<!-- -->"),
+            "comment after value": good.replace("</Nip>", "<!-- --></Nip>"),
+            "instruction in context": good.replace("</Nip>", "</Nip><?x y?>"),
+            "attribute of context": good.replace("<ContextIdentifier", '<ContextIdentifier a="b"'),
+            "attribute of policy": (good + policy.format("")).replace("Policy><", 'Policy a="b"><'),
+            "attribute of ips": (good + policy.format("")).replace("Ips><", 'Ips a="b"><', 1),
+            "second ips": good + policy.format("</AllowedIps><AllowedIps>"),
             "space in nip": good.replace("<Nip>", "<Nip> "),
             "two contexts": request_fields("CHALLENGE", nip + nip),
             "no context": request_fields("CHALLENGE", ""),
@@ -349,6 +355,9 @@ class SignatureTest(Base):
             "sha512 digests": Recipe(digest=signer.ENC + "sha512", digest_name="sha512"),
             "sha384 of certificate": Recipe(
                 certificate_digest_method=(signer.MORE + "sha384", "sha384")),
+            "prefix list": Recipe(properties_transforms=_c14n(
+                f'<e:InclusiveNamespaces xmlns:e="{signer.EXC_C14N}" PrefixList="q">'
+                "</e:InclusiveNamespaces>")),
             "clock a little ahead": Recipe(time_shift=30),
             "offset": Recipe(signing_time="<xades:SigningTime>2026-06-01T09:59:00.0000000+02:00"
                                           "</xades:SigningTime>"),
@@ -450,6 +459,38 @@ class SignatureTest(Base):
             self.refuse(9105, "Nieprawidłowy SigningTime",
                         Recipe(signing_time=stamp.format(text)))
 
+    def test_signed_properties(self):
+        """Correctly signed, but not in the form of XAdES."""
+        cert = "xades:SigningCertificate"
+        def swap(text):
+            start, time_end = text.index("<xades:SigningTime>"), text.index(f"<{cert}>")
+            end = text.index("</xades:SignedSignatureProperties>")
+            return text[:start] + text[time_end:end] + text[start:time_end] + text[end:]
+        cases = [
+            ("profilami", lambda text: text.replace("SignedSignatureProperties", "Other")),
+            ("kolejność", swap),
+            ("SignedSignatureProperties", lambda text: text.replace(
+                f"</{cert}>", f"</{cert}><xades:Other></xades:Other>")),
+            ("SigningCertificate", lambda text: text.replace("xades:Cert>", "xades:Other>")),
+            ("X509IssuerName", lambda text: text.replace(">CN=Beta<", "> <")),
+            ("CertDigest", lambda text: text.replace("xades:CertDigest>", "xades:Other>")),
+            ("treść podpisu", lambda text: text.replace("Z</xades:SigningTime>",
+                                                        "Z<!-- --></xades:SigningTime>")),
+        ]
+        for detail, edit in cases:
+            with self.subTest(detail):
+                self.refuse(9105, detail, Recipe(edit_properties=edit))
+
+    def test_base64(self):
+        """Only the canonical spelling: no stray characters, no stray bits."""
+        def stray_bit(doc):
+            head, middle, tail = doc.partition(b"==</ds:SignatureValue>")
+            other = {65: b"B", 81: b"R", 103: b"h", 119: b"x"}[head[-1]]
+            return head[:-1] + other + middle + tail
+        self.refuse(9105, "Base64", edit=stray_bit)
+        self.refuse(9105, "Base64", edit=lambda doc: doc.replace(b"<ds:SignatureValue>",
+                                                                 b"<ds:SignatureValue>_"))
+
     def test_references(self):
         third = ('<ds:Reference URI=""><ds:DigestMethod Algorithm="{0}"/><ds:DigestValue>AA=='
                  "</ds:DigestValue></ds:Reference>").format(signer.ENC + "sha256")
@@ -483,10 +524,12 @@ class SignatureTest(Base):
         filter2 = "http://www.w3.org/2002/06/xmldsig-filter2"
         xslt = "http://www.w3.org/TR/1999/REC-xslt-19991116"
         subtract = f'<f:XPath xmlns:f="{filter2}" Filter="subtract">{{}}</f:XPath>'
-        c14n = f'<ds:Transform Algorithm="{signer.EXC_C14N}"></ds:Transform>'
+        c14n = _c14n()
         enveloped = signer.removal(signer.ENVELOPED)
         document = {
             "none": "", "only c14n": c14n, "three": enveloped + c14n,
+            "not a transform": enveloped.replace(c14n, "<ds:Other></ds:Other>"),
+            "c14n parameter": enveloped.replace(c14n, _c14n("<ds:XPath>1</ds:XPath>")),
             "twice": enveloped.replace(c14n, "") * 2,
             "xslt": signer.removal(xslt), "base64": signer.removal(signer.DS + "base64"),
             "other xpath": signer.removal(xpath, "<ds:XPath>true()</ds:XPath>"),
@@ -497,11 +540,15 @@ class SignatureTest(Base):
                 "/descendant::f:Signature")),
             "parameter": signer.removal(signer.ENVELOPED, "<ds:XPath>1</ds:XPath>"),
         }
+        details = {"twice": "kanonikalizacji", "c14n parameter": "parametr"}
         for name, transforms in document.items():
             with self.subTest(name):
-                self.refuse(9105, "", Recipe(document_transforms=transforms))
-        for transforms in (c14n * 2, enveloped.replace(c14n, "")):
-            self.refuse(9105, "", Recipe(properties_transforms=transforms))
+                self.refuse(9105, details.get(name, "transformacj"),
+                            Recipe(document_transforms=transforms))
+        base64_step = f'<ds:Transform Algorithm="{signer.DS}base64"></ds:Transform>'
+        for detail, transforms in (("transformacje", c14n * 2), ("kanonikalizacji", base64_step),
+                                   ("kanonikalizacji", enveloped.replace(c14n, ""))):
+            self.refuse(9105, detail, Recipe(properties_transforms=transforms))
 
     def test_key_info(self):
         self.refuse(9105, "X509Data", Recipe(key_info="<ds:KeyName>key</ds:KeyName>"))
@@ -633,6 +680,7 @@ class SubjectTest(Base):
     def test_certificate_use(self):
         self.refuse(21115, cred=signer.credential(KEYS["ec"].key, usage="content_commitment"))
         self.refuse(21115, cred=signer.credential(KEYS["ec"].key, usage="key_agreement"))
+        self.refuse(21115, cred=signer.credential(KEYS["ec"].key, usage="unreadable"))
         self.accept(cred=signer.credential(KEYS["ec"].key, usage=None))
 
     def test_identifiers(self):
@@ -695,6 +743,8 @@ class SubjectTest(Base):
         self.assertEqual(self.final_status(started)["code"], 200)
         body = signer.sign(SIM.challenge(), KEYS["ec"])
         self.check_refusal(SIM.send(body, query="?verifyCertificateChain=maybe"), 21405)
+        twice = "?verifyCertificateChain=true&verifyCertificateChain=false"
+        self.check_refusal(SIM.send(body, query=twice), 21405)
 
 
 class LoginTest(Base):
@@ -850,11 +900,12 @@ class LoginTest(Base):
             body = SIM.json("GET", f"/v2/auth/{reference}", headers=bearer(authentication))[1]
             self.assertEqual(body["status"]["code"], 425)
 
-    def test_refresh_with_a_form_is_415(self):
-        _, tokens, _ = self.login()
-        headers = {**bearer(tokens["refreshToken"]["token"]),
-                   "Content-Type": "application/x-www-form-urlencoded"}
-        self.assertEqual(SIM.call("POST", "/v2/auth/token/refresh", "", headers)[0], 415)
+    def test_form_content_type_is_415(self):
+        authentication, tokens, _ = self.login()
+        for path, token in (("redeem", authentication),
+                            ("refresh", tokens["refreshToken"]["token"])):
+            headers = {**bearer(token), "Content-Type": "application/x-www-form-urlencoded"}
+            self.assertEqual(SIM.call("POST", f"/v2/auth/token/{path}", "", headers)[0], 415)
 
     def test_session_list(self):
         fields = request_fields("CHALLENGE", f"<InternalId>{NIP}-77777</InternalId>")
@@ -890,6 +941,11 @@ class LoginTest(Base):
         headers = bearer(mine["accessToken"]["token"])
         path = f"/v2/auth/sessions/{reference}"
         self.assertEqual(SIM.call("DELETE", path, headers=headers)[0], 403)
+        unfinished = self.accept()["referenceNumber"]
+        for unknown in (unfinished, "20260601-AU-0000000000-0000000000-00"):
+            answer = SIM.json("DELETE", f"/v2/auth/sessions/{unknown}",
+                              headers={**headers, **PROBLEM_DETAILS})
+            self.check_refusal(answer, 21304)
 
     def test_ip_policy(self):
         policy = "<AuthorizationPolicy><AllowedIps>{}</AllowedIps></AuthorizationPolicy>"
@@ -1233,6 +1289,11 @@ class StopTest(unittest.TestCase):
 
 
 # --- tools over documents ----------------------------------------------------
+
+def _c14n(content=""):
+    """A transform to exclusive canonical form."""
+    return f'<ds:Transform Algorithm="{signer.EXC_C14N}">{content}</ds:Transform>'
+
 
 def _d(name):
     return f"{{{signer.DS}}}{name}"

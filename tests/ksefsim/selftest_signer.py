@@ -12,7 +12,7 @@ import hashlib
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 from lxml import etree
 
 NS_20 = "http://ksef.mf.gov.pl/auth/token/2.0"
@@ -60,7 +60,10 @@ def credential(key, subject=SEAL, usage="digital_signature", start=-1, end=365):
         .public_key(key.public_key()).serial_number(x509.random_serial_number())
         .not_valid_before(now + datetime.timedelta(days=start))
         .not_valid_after(now + datetime.timedelta(days=end)))
-    if usage is not None:
+    if usage == "unreadable":
+        garbage = x509.UnrecognizedExtension(ExtensionOID.KEY_USAGE, b"\xff")
+        builder = builder.add_extension(garbage, critical=True)
+    elif usage is not None:
         names = ("digital_signature", "content_commitment", "key_encipherment",
                  "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign",
                  "encipher_only", "decipher_only")
@@ -110,8 +113,7 @@ class Recipe:
     serial: int = None
     data_object_format: str = "#ref-1"
     key_info: str = None
-    properties_tail: str = ""
-    object_tail: str = ""
+    edit_properties: object = None  # changes the SignedProperties text before it is signed
 
 
 def sign(challenge, cred, recipe=Recipe()):
@@ -122,6 +124,8 @@ def sign(challenge, cred, recipe=Recipe()):
     fields = fields.replace("CHALLENGE", challenge)
     opening = f'<AuthTokenRequest xmlns="{recipe.namespace}"{recipe.root_attributes}>'
     properties = _signed_properties(cred, recipe)
+    if recipe.edit_properties:
+        properties = recipe.edit_properties(properties)
     signed_info = _signed_info(opening + fields + "</AuthTokenRequest>", properties, cred, recipe)
     value = _signature_value(_canonical(signed_info, recipe.c14n), cred.key, recipe)
     key_info = recipe.key_info
@@ -132,7 +136,7 @@ def sign(challenge, cred, recipe=Recipe()):
         f"<ds:SignatureValue>{_b64(value)}</ds:SignatureValue>"
         f"<ds:KeyInfo>{key_info}</ds:KeyInfo><ds:Object>"
         f'<xades:QualifyingProperties xmlns:xades="{XADES}" Target="{recipe.target}">'
-        f"{properties}</xades:QualifyingProperties></ds:Object>{recipe.object_tail}</ds:Signature>")
+        f"{properties}</xades:QualifyingProperties></ds:Object></ds:Signature>")
     return (opening + fields + signature + "</AuthTokenRequest>").encode()
 
 
@@ -175,7 +179,7 @@ def _signed_properties(cred, recipe):
     return (f'<xades:SignedProperties xmlns:xades="{XADES}" Id="sp-1">'
             f"<xades:SignedSignatureProperties>{_signing_time(recipe)}{chosen}"
             f"</xades:SignedSignatureProperties>{_data_object_format(recipe)}"
-            f"{recipe.properties_tail}</xades:SignedProperties>")
+            f"</xades:SignedProperties>")
 
 
 def _signing_time(recipe):

@@ -80,7 +80,11 @@ class _Parts:
 
 
 def verify_signature(root, signature, instant):
-    """The signing certificate, once every XAdES rule and the signature hold."""
+    """The signing certificate, once every XAdES rule and the signature hold.
+
+    `signature` is the document's only one and the last child of `root`, as
+    document.read_request has checked.
+    """
     parts = _split(root, signature)
     _check_unique_ids(root)
     _check_references(parts)
@@ -111,9 +115,7 @@ def invalid(detail):
 # --- structure ---------------------------------------------------------------
 
 def _split(root, signature):
-    """Find the parts of an enveloped signature, each exactly where it belongs."""
-    if signature.getparent() is not root:
-        raise invalid("Podpis musi być umieszczony w elemencie głównym.")
+    """Find the parts of the signature, each exactly where it belongs."""
     names = [child.tag for child in _elements(signature)]
     expected = [_ds(name) for name in ("SignedInfo", "SignatureValue", "KeyInfo", "Object")]
     if names != expected:
