@@ -13,7 +13,7 @@
 #define KV_RECORD_DOCS_MAX 64
 #define KV_RECORD_INV_MAX  64
 #define KV_BLOB_MAX        65536
-#define KV_VIA_LEN         192
+#define KV_VIA_LEN         352 /* `uid:N unit:NAME exe:HEX`, a unit of up to 255 */
 #define KV_INFO_MAX        10
 #define KV_INFO_VALUE_MAX  512 /* bytes of a string in info */
 #define KV_ERR_WORD_LEN    64
