@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define QUEUE_MAX  4096              /* frames that wait for the socket */
-#define REPLY_MAX  (4 * 1024 * 1024) /* bytes of an answer in parts */
-#define DRAIN_MAX  64                /* frames taken in one turn, so that peers share it */
+#define QUEUE_MAX 4096              /* frames that wait for the socket */
+#define REPLY_MAX (4 * 1024 * 1024) /* bytes of an answer in parts */
+#define DRAIN_MAX 64                /* frames taken in one turn, so that peers share it */
 
 struct packet {
     struct packet *next;

@@ -334,7 +334,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
 static void add_client(struct gate *gate, const struct kv_frame *frame, int fd)
 {
     static const struct kv_field_spec specs[] = {
-        {"connection", KV_FIELD_NUMBER, UINT32_MAX, true, NULL},
+        {"connection", KV_FIELD_NUMBER, KV_NUMBER_MAX, true, NULL},
         {NULL, KV_FIELD_END, 0, false, NULL}};
     struct kv_field fields[KV_FIELDS_MAX];
     struct kv_err err;

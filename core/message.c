@@ -144,8 +144,8 @@ static enum kv_code check(const struct kv_field_spec *spec, const struct kv_fiel
     bool sized = spec->type == KV_FIELD_STRING || spec->type == KV_FIELD_OCTETS;
     uint64_t size = sized ? field->value.len : field->number;
     if (spec->type != KV_FIELD_BOOLEAN && spec->type != KV_FIELD_OBJECT && size > spec->max) {
-        return KV_REFUSE(err, KV_E_INPUT_TOO_LARGE, "'%s' is limited to %u %s", spec->name,
-                         spec->max, sized ? "bytes" : "");
+        return KV_REFUSE(err, KV_E_INPUT_TOO_LARGE, "'%s' is limited to %llu%s", spec->name,
+                         (unsigned long long)spec->max, sized ? " bytes" : "");
     }
     if (spec->type == KV_FIELD_STRING && !kv_utf8_valid(field->value)) {
         return KV_REFUSE(err, KV_E_INPUT_UTF8, "'%s' is not valid UTF-8", spec->name);

@@ -51,7 +51,7 @@ bool kv_message_next(struct kv_cursor *cur, struct kv_field *out);
 struct kv_field_spec {
     const char *name; /* NULL ends the table */
     enum kv_field_type type;
-    uint32_t max; /* bytes of a string or octets; largest number; elements of an array */
+    uint64_t max; /* bytes of a string or octets; largest number; elements of an array */
     bool required;
     const char *help; /* for --help and docs; may be NULL */
 };

@@ -1,0 +1,362 @@
+/* ksefvault-vault: start, channels to the other programs, the ledger's replay. See vault.h. */
+#include "agent/vault.h"
+
+#include "agent/program.h"
+#include "agent/sandbox.h"
+#include "core/log.h"
+#include "core/parse.h"
+#include "core/time.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct keeper *vault_keeper(struct vault *v, const char *slot)
+{
+    for (size_t i = 0; i < v->keeper_count; i++) {
+        if (strcmp(v->keepers[i].slot, slot) == 0) {
+            return &v->keepers[i];
+        }
+    }
+    return NULL;
+}
+
+static struct keeper *keeper_of(struct vault *v, const char *slot)
+{
+    struct keeper *keeper = vault_keeper(v, slot);
+    if (keeper == NULL) {
+        assert(v->keeper_count < KV_COUNT(v->keepers)); /* the configuration has no more */
+        keeper = &v->keepers[v->keeper_count++];
+        memcpy(keeper->slot, slot, strlen(slot) + 1);
+        keeper->code = KV_E_STARTING;
+    }
+    return keeper;
+}
+
+/* ---- the log key ---- */
+
+static void log_key_known(struct vault *v, struct kv_bytes spki)
+{
+    struct kv_err err;
+    struct kv_vkey key;
+    if (kv_vkey_from_spki(v->origin, spki, &key, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "log-key", &err);
+        return;
+    }
+    v->log_key = key;
+    const struct kv_vkey *log = v->log == NULL ? NULL : kv_log_vkey(v->log);
+    if (log != NULL && !kv_vkey_equal(log, &key)) {
+        kv_log(KV_LOG_ERROR, "log-key", "detail=\"the slot has another key than the ledger\"");
+    }
+    vault_begin_serving(v);
+}
+
+static void on_log_key(void *ctx, const struct kv_answer_frame *answer)
+{
+    static const struct kv_field_spec specs[] = {{"public-key", KV_FIELD_OCTETS, 600, true, NULL},
+                                                 {"custody", KV_FIELD_STRING, 16, true, NULL},
+                                                 {"custody-why", KV_FIELD_STRING, 127, true, NULL},
+                                                 {"attrs", KV_FIELD_OBJECT, 0, true, NULL},
+                                                 {"model", KV_FIELD_STRING, 79, true, NULL},
+                                                 {NULL, KV_FIELD_END, 0, false, NULL}};
+    struct vault *v = ctx;
+    struct kv_field field[KV_FIELDS_MAX];
+    struct kv_err err;
+    if (answer->code != KV_OK) {
+        kv_log(KV_LOG_ERROR, "log-key", "code=%s detail=\"%s\"", kv_code_word(answer->code),
+               answer->detail);
+        return;
+    }
+    if (kv_message_read(answer->fields, specs, field, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "log-key", &err);
+        return;
+    }
+    log_key_known(v, field[0].value);
+}
+
+/* The log's key is made when the slot is first used; a key that exists is never replaced. */
+static void ask_log_key(struct vault *v, struct keeper *keeper)
+{
+    struct kv_err err;
+    struct kv_buf body;
+    bool founded = v->log != NULL && kv_log_status(v->log)->state != KV_LOG_EMPTY;
+    kv_buf_init(&body, 256);
+    kv_message_str(&body, "label", v->origin);
+    kv_message_str(&body, "type", "ec-p256");
+    kv_message_bool(&body, "existing", true);
+    enum kv_frame_op op = founded ? KV_FRAME_KEY_FIND : KV_FRAME_KEY_GENERATE;
+    if (kv_channel_ask(keeper->channel, op, kv_buf_bytes(&body), -1, 30000, on_log_key, v, &err) !=
+        KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "log-key", &err);
+    }
+    kv_buf_clear(&body);
+}
+
+/* ---- the other programs ---- */
+
+static void on_slot_state(void *ctx, const struct kv_answer_frame *answer)
+{
+    static const struct kv_field_spec specs[] = {{"custody", KV_FIELD_STRING, 15, true, NULL},
+                                                 {"custody-why", KV_FIELD_STRING, 127, true, NULL},
+                                                 {"model", KV_FIELD_STRING, 79, true, NULL},
+                                                 {NULL, KV_FIELD_END, 0, false, NULL}};
+    struct keeper *keeper = ctx;
+    struct kv_field field[KV_FIELDS_MAX];
+    struct kv_err err;
+    if (answer->code == KV_OK && kv_message_read(answer->fields, specs, field, &err) == KV_OK) {
+        bool fits = kv_field_copy(&field[0], keeper->custody, sizeof keeper->custody) &&
+                    kv_field_copy(&field[1], keeper->custody_why, sizeof keeper->custody_why) &&
+                    kv_field_copy(&field[2], keeper->model, sizeof keeper->model);
+        assert(fits); /* the table's limits */
+    }
+}
+
+static void keeper_ready(struct vault *v, struct keeper *keeper)
+{
+    struct kv_err err;
+    keeper->ready = true;
+    keeper->code = KV_OK;
+    keeper->detail[0] = '\0';
+    if (kv_channel_ask(keeper->channel, KV_FRAME_SLOT_STATE, KV_BYTES_NULL, -1, 10000,
+                       on_slot_state, keeper, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "slot-state", &err);
+    }
+    if (strcmp(keeper->slot, v->log_slot) == 0) {
+        ask_log_key(v, keeper);
+    }
+    v->dirty = true; /* work may wait for this slot */
+}
+
+static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd);
+
+static void on_gone(void *ctx, struct kv_channel *channel)
+{
+    struct vault *v = ctx;
+    if (channel == v->supervisor) {
+        kv_loop_stop(v->loop);
+    } else if (channel == v->gate) {
+        vault_calls_gate_gone(v);
+        vault_clients_clear(v);
+        kv_channel_free(channel);
+        v->gate = NULL;
+    } else if (channel == v->courier) {
+        kv_channel_free(channel);
+        v->courier = NULL;
+    } else {
+        for (size_t i = 0; i < v->keeper_count; i++) {
+            struct keeper *keeper = &v->keepers[i];
+            if (keeper->channel == channel) {
+                kv_channel_free(channel);
+                keeper->channel = NULL;
+                keeper->ready = false;
+                keeper->code = keeper->code == KV_OK ? KV_E_STARTING : keeper->code;
+                vault_work_keeper_gone(v, keeper);
+            }
+        }
+    }
+}
+
+static void replace(struct vault *v, struct kv_channel **at, struct kv_channel *fresh)
+{
+    if (*at != NULL) {
+        on_gone(v, *at);
+    }
+    *at = fresh;
+}
+
+static const struct kv_field_spec child_specs[] = {{"role", KV_FIELD_STRING, 16, true, NULL},
+                                                   {"slot", KV_FIELD_STRING, 63, true, NULL},
+                                                   {"code", KV_FIELD_NUMBER, 1000, false, NULL},
+                                                   {"detail", KV_FIELD_STRING, 191, false, NULL},
+                                                   {NULL, KV_FIELD_END, 0, false, NULL}};
+
+static void on_peer(struct vault *v, const struct kv_frame *frame, int fd)
+{
+    struct kv_field field[KV_FIELDS_MAX];
+    struct kv_err err;
+    struct kv_channel *fresh = NULL;
+    char slot[KV_ID_LEN];
+    if (kv_message_read(frame->body, child_specs, field, &err) != KV_OK ||
+        !kv_field_copy(&field[1], slot, sizeof slot)) {
+        kv_close_fdp(&fd);
+        vault_fatal(v, &err);
+    }
+    enum kv_role role = KV_ROLE_GATE;
+    while (role < KV_ROLE_COUNT && !kv_bytes_is(field[0].value, kv_role_word(role))) {
+        role++;
+    }
+    if (kv_channel_new_take_fd(v->loop, fd, KV_ROLE_VAULT, role, on_frame, on_gone, v, &fresh,
+                               &err) != KV_OK) {
+        vault_fatal(v, &err);
+    }
+    if (role == KV_ROLE_GATE) {
+        replace(v, &v->gate, fresh);
+    } else if (role == KV_ROLE_COURIER) {
+        replace(v, &v->courier, fresh);
+    } else {
+        struct keeper *keeper = keeper_of(v, slot);
+        replace(v, &keeper->channel, fresh);
+        keeper->ready = false;
+        keeper->code = KV_E_STARTING;
+    }
+}
+
+static void on_child(struct vault *v, const struct kv_frame *frame)
+{
+    struct kv_field field[KV_FIELDS_MAX];
+    struct kv_err err;
+    char slot[KV_ID_LEN];
+    if (kv_message_read(frame->body, child_specs, field, &err) != KV_OK ||
+        !kv_field_copy(&field[1], slot, sizeof slot) || field[2].number >= KV_CODE_COUNT) {
+        vault_fatal(v, &err);
+    }
+    if (!kv_bytes_is(field[0].value, "keeper")) {
+        return;
+    }
+    struct keeper *keeper = keeper_of(v, slot);
+    if (field[2].number == KV_OK && keeper->channel != NULL) {
+        keeper_ready(v, keeper);
+    } else {
+        keeper->ready = false;
+        keeper->code = (enum kv_code)field[2].number;
+        bool fits = kv_field_copy(&field[3], keeper->detail, sizeof keeper->detail);
+        keeper->detail[fits ? sizeof keeper->detail - 1 : 0] = '\0';
+    }
+}
+
+static const struct kv_field_spec config_specs[] = {
+    {"vault", KV_FIELD_STRING, KV_VAULT_LEN - 1, true, NULL},
+    {"state", KV_FIELD_STRING, 255, true, NULL},
+    {"log-slot", KV_FIELD_STRING, KV_ID_LEN - 1, true, NULL},
+    {"environment", KV_FIELD_STRING, 7, true, NULL},
+    {"config", KV_FIELD_STRING, KV_HASH_BASE64_LEN - 1, true, NULL},
+    {"programs", KV_FIELD_OBJECT, 0, true, NULL},
+    {"modules", KV_FIELD_OBJECT, 0, true, NULL},
+    {NULL, KV_FIELD_END, 0, false, NULL}};
+
+static enum kv_code open_folder(struct vault *v, struct kv_err *err)
+{
+    char path[300];
+    int n = snprintf(path, sizeof path, "%s/ledger", v->state_dir);
+    assert(n > 0 && (size_t)n < sizeof path);
+    v->ledger_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (v->ledger_dir < 0) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open %.150s", path);
+    }
+    return KV_OK;
+}
+
+static enum kv_code enter_sandbox(const struct vault *v, struct kv_err *err)
+{
+    char inbox[300], ledger[300];
+    int n = snprintf(inbox, sizeof inbox, "%s/inbox", v->state_dir);
+    int m = snprintf(ledger, sizeof ledger, "%s/ledger", v->state_dir);
+    assert(n > 0 && m > 0);
+    const char *const writable[] = {inbox, ledger, NULL};
+    struct kv_sandbox_paths paths = {.writable = writable};
+    return kv_sandbox_enter(KV_ROLE_VAULT, &paths, err);
+}
+
+static enum kv_code configure(struct vault *v, const struct kv_frame *frame, struct kv_err *err)
+{
+    struct kv_field field[KV_FIELDS_MAX];
+    if (kv_message_read(frame->body, config_specs, field, err) != KV_OK) {
+        return err->code;
+    }
+    bool fits = kv_field_copy(&field[0], v->name, sizeof v->name) &&
+                kv_field_copy(&field[1], v->state_dir, sizeof v->state_dir) &&
+                kv_field_copy(&field[2], v->log_slot, sizeof v->log_slot) &&
+                kv_field_copy(&field[3], v->environment, sizeof v->environment) &&
+                kv_field_copy(&field[4], v->config_sha256, sizeof v->config_sha256);
+    int n = snprintf(v->origin, sizeof v->origin, "%s/audit", v->name);
+    assert(fits && n > 0 && (size_t)n < sizeof v->origin);
+    kv_buf_add_bytes(&v->programs, field[5].value);
+    kv_buf_add_bytes(&v->modules, field[6].value);
+    (void)keeper_of(v, v->log_slot); /* known from the start */
+    if (open_folder(v, err) != KV_OK || enter_sandbox(v, err) != KV_OK) {
+        return err->code;
+    }
+    vault_open_ledger(v);
+    vault_inbox_start(v);
+    return KV_OK;
+}
+
+static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd)
+{
+    struct vault *v = ctx;
+    struct kv_err err;
+    /* the table of frames has checked who may send what */
+    if (frame->op == KV_FRAME_CALL) {
+        vault_on_call(v, channel, frame);
+    } else if (frame->op == KV_FRAME_HANGUP) {
+        static const struct kv_field_spec specs[] = {
+            {"connection", KV_FIELD_NUMBER, KV_NUMBER_MAX, true, NULL},
+            {NULL, KV_FIELD_END, 0, false, NULL}};
+        struct kv_field field[KV_FIELDS_MAX];
+        if (kv_message_read(frame->body, specs, field, &err) == KV_OK) {
+            vault_client_gone(v, field[0].number);
+        }
+    } else if (frame->op == KV_FRAME_PEER) {
+        on_peer(v, frame, fd);
+        return;
+    } else if (frame->op == KV_FRAME_LISTENER) {
+        vault_listen(v, fd);
+        return;
+    } else if (frame->op == KV_FRAME_CHILD) {
+        on_child(v, frame);
+    } else if (frame->op == KV_FRAME_CONFIGURE) {
+        enum kv_code code = configure(v, frame, &err);
+        kv_channel_reply(channel, frame->request, code, code == KV_OK ? "" : err.msg,
+                         KV_BYTES_NULL);
+        if (code != KV_OK) {
+            vault_fatal(v, &err);
+        }
+    }
+    kv_close_fdp(&fd);
+}
+
+/* Close the books: what is staged is flushed, agent.stop is the last record. It is not waited for a
+ * checkpoint: the next start signs the tail. */
+static void stop_serving(struct vault *v)
+{
+    struct kv_err err;
+    if (!v->started) {
+        return;
+    }
+    struct kv_record *rec = kv_record_new(KV_EV_AGENT_STOP);
+    kv_record_info_str(rec, "why", "signal");
+    if (vault_record(v, rec, NULL, NULL, &err) != KV_OK || kv_log_flush(v->log, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "stop", &err);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct kv_err err;
+    uint8_t boot[4];
+    kv_program_args(argc, argv, "ksefvault-vault",
+                    "decisions and ledger of the KSeF credential agent");
+    struct vault *v = calloc(1, sizeof *v);
+    if (v == NULL || RAND_bytes(boot, sizeof boot) != 1) {
+        return 1;
+    }
+    v->loop = kv_program_start("ksefvault-vault");
+    v->ledger_dir = -1;
+    v->listener = -1;
+    kv_hex_encode(kv_bytes(boot, sizeof boot), v->boot);
+    kv_buf_init(&v->programs, 4096);
+    kv_buf_init(&v->modules, 4096);
+    v->sign_timer = kv_timer_new(v->loop, vault_sign_timer, v);
+    v->due_timer = kv_timer_new(v->loop, vault_due_timer, v);
+    kv_loop_on_turn(v->loop, vault_turn_end, v);
+    if (kv_channel_new_take_fd(v->loop, KV_FD_SUPERVISOR, KV_ROLE_VAULT, KV_ROLE_SUPERVISOR,
+                               on_frame, on_gone, v, &v->supervisor, &err) != KV_OK ||
+        kv_loop_run(v->loop, &err) != KV_OK) {
+        kv_program_die(&err);
+    }
+    stop_serving(v);
+    return 0;
+}

@@ -1,0 +1,227 @@
+/* The vault: attests callers, decides, keeps the state, writes the ledger. One process, one loop;
+ * a turn of the loop is one commit (docs/architecture.md). It has no network, loads no module,
+ * speaks no HTTP and no TLS. Inside:
+ *
+ *   vault.c          start, channels, configuration
+ *   vault_client.c   connections: peer, attestation, handing over to the gate
+ *   vault_turn.c     records of a turn, flush, checkpoint, what leaves when
+ *   vault_call.c     the API's calls: reading, access, repetition, dispatch
+ *   vault_submit.c   signed texts; founding
+ *   vault_work.c     what an approved request makes the agent do (keys, certificates)
+ *   vault_use.c      decisions on uses, and their refusals
+ *   vault_login.c    a KSeF login from challenge to access token
+ *   vault_view.c     answers that only show */
+#ifndef KV_AGENT_VAULT_H
+#define KV_AGENT_VAULT_H
+
+#include "agent/channel.h"
+#include "core/call.h"
+#include "core/config.h"
+#include "core/record.h"
+#include "ledger/log.h"
+#include "policy/state.h"
+
+#include <sys/types.h>
+
+#define KV_BATCH_RECORDS   256   /* uncovered records that make a checkpoint due */
+#define KV_BATCH_WAIT_MS   1000  /* age of uncovered records that makes a checkpoint due */
+#define KV_UNCOVERED_MS    60000 /* without a signer, uses stop after this time … */
+#define KV_SIGN_TIMEOUT_MS 10000
+#define KV_CLOCK_SLACK_MS  10000 /* the clock may be this far behind the last record */
+
+struct vault;
+
+/* A program behind a connection. */
+struct client {
+    struct client *next;
+    struct vault *vault;
+    uint64_t number;
+    int fd; /* until it is handed to the gate */
+    int pidfd;
+    uid_t uid;
+    gid_t gid;
+    char exe[256];
+    char unit[128];
+    bool has_exe_hash;
+    struct kv_hash exe_hash;
+};
+
+/* What waits for the end of the turn or for a checkpoint. `fn` is called exactly once with KV_OK,
+ * or with the reason why it may not happen. */
+typedef void effect_fn(void *ctx, enum kv_code code, const char *detail);
+struct effect {
+    struct effect *next;
+    uint64_t seq; /* covered once the checkpoint's size is above it */
+    effect_fn *fn;
+    void *ctx;
+};
+struct effects {
+    struct effect *first, **end;
+};
+
+struct keeper {
+    char slot[KV_ID_LEN];
+    struct kv_channel *channel; /* NULL: not there */
+    bool ready;
+    enum kv_code code; /* why it is not ready */
+    char detail[192];
+    char custody[16]; /* attested, claimed, software; "" until it told */
+    char custody_why[128];
+    char model[80];
+};
+
+/* One API call under way; it ends with vault_reply or vault_refuse. */
+struct call {
+    struct vault *vault;
+    struct kv_channel *gate; /* NULL once the gate is gone */
+    uint32_t request;
+    uint64_t connection;
+    enum kv_call call;
+    int64_t deadline_ms; /* loop clock: until when the caller waits */
+    char idempotency[KV_IDEMPOTENCY_LEN];
+    struct kv_hash args_hash;
+    struct kv_buf args;                   /* own copy */
+    struct kv_field field[KV_FIELDS_MAX]; /* by the order of the call's table */
+    struct client *client;                /* NULL once it hung up */
+    uid_t uid;
+    struct call *next;
+};
+
+struct remembered; /* vault_call.c: answers to repeat */
+struct login;      /* vault_login.c */
+struct work;       /* vault_work.c */
+
+struct vault {
+    struct kv_loop *loop;
+    struct kv_channel *supervisor, *gate, *courier;
+    struct keeper keepers[KV_CONFIG_SLOTS_MAX];
+    size_t keeper_count;
+    int listener;
+    struct kv_source *listener_source;
+    uint64_t next_connection;
+    struct client *clients;
+    struct call *calls;
+
+    /* configuration */
+    char name[KV_VAULT_LEN], origin[KV_ORIGIN_LEN];
+    char state_dir[256], log_slot[KV_ID_LEN], environment[8], config_sha256[KV_HASH_BASE64_LEN];
+    struct kv_buf programs, modules; /* messages: name → SHA-256 */
+
+    /* the ledger and its meaning */
+    int ledger_dir;
+    struct kv_log *log;
+    struct kv_state *state;
+    struct kv_founding *founding; /* while unfounded */
+    struct kv_vkey log_key;       /* of the slot; type 0 until the keeper told */
+    bool started;                 /* agent.start is written: calls are served */
+    char boot[KV_BOOT_LEN];
+
+    /* the turn */
+    int64_t now_ms; /* 0: not read yet in this turn */
+    uint64_t mono_us;
+    bool dirty; /* records wait for the flush */
+    struct effects on_flush, on_cover;
+    bool signing;
+    uint64_t signing_size;
+    bool signer_down;
+    char signer_detail[192];
+    int64_t uncovered_since_ms; /* loop clock; 0: all is covered */
+    struct kv_timer *sign_timer, *due_timer;
+    bool clock_behind;
+
+    struct remembered *remembered;
+    struct login *logins;
+    struct work *work;
+};
+
+/* ---- vault_turn.c ---- */
+/* `now` of this turn, never less than the last record's. */
+int64_t vault_now(struct vault *v);
+struct kv_moment vault_moment(struct vault *v);
+struct kv_log_view vault_log_view(const struct vault *v);
+/* Judge `rec` (owned here from now on), apply it to the state and stage it. blobs[i] are the bytes
+ * of rec->docs[i]. Strict records are refused while the signer is down, the disk is low or the
+ * clock behind; uses too. *seq (may be NULL) gets its number. Fatal errors of the ledger end the
+ * program. */
+KV_MUST_USE enum kv_code vault_record(struct vault *v, struct kv_record *rec,
+                                      const struct kv_bytes *blobs, uint64_t *seq,
+                                      struct kv_err *err);
+/* Call `fn` when all records staged so far are durable. */
+void vault_after_flush(struct vault *v, effect_fn *fn, void *ctx);
+/* Call `fn` when record `seq` is covered by a signed checkpoint. */
+void vault_after_cover(struct vault *v, uint64_t seq, effect_fn *fn, void *ctx);
+/* Whether something may be given now. */
+KV_MUST_USE enum kv_code vault_may_give(struct vault *v, struct kv_err *err);
+void vault_turn_end(void *vault);
+void vault_sign_timer(void *vault);
+/* All that is uncovered gets its checkpoint as soon as possible. */
+void vault_want_checkpoint(struct vault *v);
+void vault_drop_effects(struct vault *v, const void *ctx);
+_Noreturn void vault_fatal(struct vault *v, const struct kv_err *err);
+
+/* ---- vault_client.c ---- */
+void vault_listen(struct vault *v, int listener);
+struct client *vault_client(struct vault *v, uint64_t number);
+void vault_client_gone(struct vault *v, uint64_t number);
+/* All clients' connections went with the gate. */
+void vault_clients_clear(struct vault *v);
+/* "uid:2101 unit:erp.service exe:…" as records have it. */
+void vault_client_via(const struct client *client, bool with_exe, char out[static KV_VIA_LEN]);
+struct kv_caller vault_caller(const struct client *client);
+
+/* ---- vault_call.c ---- */
+void vault_on_call(struct vault *v, struct kv_channel *gate, const struct kv_frame *frame);
+/* End the call; frees it. */
+void vault_reply(struct call *call, struct kv_buf *fields);
+void vault_refuse(struct call *call, enum kv_code code, const char *detail);
+/* As vault_refuse, with more fields (who can lift it, the record). */
+void vault_refuse_more(struct call *call, enum kv_code code, const char *detail,
+                       struct kv_buf *fields);
+void vault_calls_gate_gone(struct vault *v);
+/* Whether the caller may read what only persons, root, and for its own things an integration see.
+ */
+bool vault_is_reader(struct vault *v, const struct call *call);
+
+/* ---- vault_submit.c ---- */
+void vault_call_submit(struct call *call);
+void vault_call_founding(struct call *call);
+void vault_inbox_start(struct vault *v);
+
+/* ---- vault_work.c ---- */
+/* Do what became due: the agent's own records, keys to generate. Called at each turn's end. */
+void vault_work_due(struct vault *v);
+void vault_due_timer(void *vault);
+void vault_work_keeper_gone(struct vault *v, const struct keeper *keeper);
+void vault_call_self_sign(struct call *call);
+
+/* ---- vault_login.c ---- */
+void vault_call_session_open(struct call *call);
+
+/* ---- vault_use.c ---- */
+/* What a decision gives: copied, since the state goes on. */
+struct entitlement {
+    char integration[KV_ID_LEN], grant[KV_ULID_LEN], credential[KV_ID_LEN], slot[KV_ID_LEN];
+    struct kv_hash certificate; /* blob */
+};
+/* Ask the policy whether the caller may do this. If not, the refusal is recorded and the call
+ * answered with what would lift it; false then. */
+KV_MUST_USE bool vault_entitled(struct call *call, enum kv_op op, const char *ctx,
+                                struct entitlement *out);
+/* The name of a credential's key in its slot. */
+#define KV_LABEL_LEN 256
+void vault_key_label(const struct vault *v, const char *credential, char out[static KV_LABEL_LEN]);
+
+/* ---- vault_view.c ---- */
+typedef void call_fn(struct call *call);
+void vault_call_view(struct call *call);
+void vault_call_export(struct call *call);
+void vault_call_verified(struct call *call);
+
+/* ---- vault.c ---- */
+struct keeper *vault_keeper(struct vault *v, const char *slot);
+/* Replay the ledger, once the configuration is known. */
+void vault_open_ledger(struct vault *v);
+/* Write agent.start and what a crash left open; serve. */
+void vault_begin_serving(struct vault *v);
+
+#endif

@@ -1,0 +1,290 @@
+/* The API's calls: read against their table, access, repetition, dispatch. */
+#include "agent/vault.h"
+
+#include "core/log.h"
+#include "core/secret.h"
+
+#include <stdlib.h>
+
+#define REMEMBERED_MAX 1024
+#define REMEMBER_MS    (15 * 60 * 1000)
+
+/* The answer to a POST, for its repetition under the same Idempotency-Key. Kept in memory only:
+ * after a restart the ledger answers (a repeated text gets the recorded answer), and a KSeF session
+ * that nobody holds any more is not given twice. */
+struct remembered {
+    struct remembered *next;
+    uid_t uid;
+    enum kv_call call;
+    char key[KV_IDEMPOTENCY_LEN];
+    struct kv_hash args_hash;
+    int64_t until_ms;
+    enum kv_code code;
+    char detail[192];
+    size_t len;
+    uint8_t fields[];
+};
+
+static void forget(struct remembered *r)
+{
+    kv_wipe(r->fields, r->len); /* an access token may be in it */
+    free(r);
+}
+
+static void remember(struct call *call, enum kv_code code, const char *detail,
+                     struct kv_bytes fields)
+{
+    struct vault *v = call->vault;
+    int64_t now = kv_loop_clock_ms();
+    size_t kept = 0;
+    struct remembered **at = &v->remembered;
+    while (*at != NULL) {
+        struct remembered *r = *at;
+        if (r->until_ms <= now || ++kept >= REMEMBERED_MAX) {
+            *at = r->next;
+            forget(r);
+        } else {
+            at = &r->next;
+        }
+    }
+    /* What may succeed later is tried again, not repeated. */
+    if (call->idempotency[0] == '\0' || kv_code_row(code)->retry == KV_RETRY_AFTER) {
+        return;
+    }
+    struct remembered *r = malloc(sizeof *r + fields.len);
+    if (r == NULL) {
+        abort();
+    }
+    *r = (struct remembered){.next = v->remembered,
+                             .uid = call->uid,
+                             .call = call->call,
+                             .args_hash = call->args_hash,
+                             .until_ms = now + REMEMBER_MS,
+                             .code = code,
+                             .len = fields.len};
+    memcpy(r->key, call->idempotency, sizeof r->key);
+    size_t n = strlen(detail);
+    memcpy(r->detail, detail, n < sizeof r->detail ? n : sizeof r->detail - 1);
+    if (fields.len > 0) {
+        memcpy(r->fields, fields.ptr, fields.len);
+    }
+    v->remembered = r;
+}
+
+static void unlink_call(struct call *call)
+{
+    for (struct call **at = &call->vault->calls; *at != NULL; at = &(*at)->next) {
+        if (*at == call) {
+            *at = call->next;
+            return;
+        }
+    }
+}
+
+static void end(struct call *call, enum kv_code code, const char *detail, struct kv_bytes fields)
+{
+    remember(call, code, detail, fields);
+    if (call->gate != NULL) {
+        kv_channel_reply(call->gate, call->request, code, detail, fields);
+    }
+    unlink_call(call);
+    kv_buf_clear(&call->args);
+    free(call);
+}
+
+void vault_reply(struct call *call, struct kv_buf *fields)
+{
+    if (fields->failed) {
+        end(call, KV_E_INPUT_TOO_LARGE, "the answer is too large; ask for less", KV_BYTES_NULL);
+    } else {
+        end(call, KV_OK, "", kv_buf_bytes(fields));
+    }
+    if (fields->data != NULL) {
+        kv_wipe(fields->data, fields->cap);
+    }
+    kv_buf_clear(fields);
+}
+
+void vault_refuse(struct call *call, enum kv_code code, const char *detail)
+{
+    end(call, code, detail, KV_BYTES_NULL);
+}
+
+void vault_refuse_more(struct call *call, enum kv_code code, const char *detail,
+                       struct kv_buf *fields)
+{
+    end(call, code, detail, kv_buf_bytes(fields));
+    kv_buf_clear(fields);
+}
+
+void vault_calls_gate_gone(struct vault *v)
+{
+    for (struct call *call = v->calls; call != NULL; call = call->next) {
+        call->gate = NULL; /* they end in their own time; nobody hears the answer */
+        call->client = NULL;
+    }
+}
+
+bool vault_is_reader(struct vault *v, const struct call *call)
+{
+    return call->uid == 0 || kv_state_reader(v->state, call->uid);
+}
+
+static enum kv_code access_allowed(struct call *call, struct kv_err *err)
+{
+    struct vault *v = call->vault;
+    switch (kv_call_row(call->call)->access) {
+    case KV_ACCESS_ANYONE:
+    case KV_ACCESS_INTEGRATION: return KV_OK;
+    case KV_ACCESS_READER:
+        if (vault_is_reader(v, call) || call->call == KV_CALL_RECORD) {
+            return KV_OK; /* an integration sees its own records: judged per record */
+        }
+        return KV_REFUSE(err, KV_E_NOT_ALLOWED,
+                         "uid %u is neither root nor the local account of an enrolled person",
+                         call->uid);
+    case KV_ACCESS_ROOT:
+        if (call->uid == 0) {
+            return KV_OK;
+        }
+        return KV_REFUSE(err, KV_E_NOT_ALLOWED, "only root on this host may do this, not uid %u",
+                         call->uid);
+    }
+    return KV_REFUSE(err, KV_E_INTERNAL, "access");
+}
+
+static enum kv_code serving(const struct call *call, struct kv_err *err)
+{
+    const struct vault *v = call->vault;
+    if (kv_call_row(call->call)->unfounded) {
+        return KV_OK;
+    }
+    if (v->log == NULL) {
+        return KV_REFUSE(err, KV_E_STARTING, "the ledger is being read");
+    }
+    const struct kv_log_status *status = kv_log_status(v->log);
+    switch (status->state) {
+    case KV_LOG_DAMAGED:
+        return KV_REFUSE(err, KV_E_LEDGER_SAFE, "record %llu (%s): %.100s",
+                         (unsigned long long)status->bad_seq, status->bad_place, status->bad_what);
+    case KV_LOG_NEWER:
+        return KV_REFUSE(err, KV_E_LEDGER_NEWER, "record %llu was written by a newer version",
+                         (unsigned long long)status->bad_seq);
+    case KV_LOG_EMPTY: return KV_REFUSE(err, KV_E_UNFOUNDED, "this vault has not been founded");
+    case KV_LOG_GOOD: break;
+    }
+    return v->started ? KV_OK : KV_REFUSE(err, KV_E_STARTING, "the vault is starting");
+}
+
+static void call_slot_unlock(struct call *call);
+
+static call_fn *const handlers[KV_CALL_COUNT] = {
+    [KV_CALL_STATUS] = vault_call_view,       [KV_CALL_HEALTH] = vault_call_view,
+    [KV_CALL_FOUNDING] = vault_call_founding, [KV_CALL_SESSION_OPEN] = vault_call_session_open,
+    [KV_CALL_SUBMIT] = vault_call_submit,     [KV_CALL_REQUESTS] = vault_call_view,
+    [KV_CALL_REQUEST] = vault_call_view,      [KV_CALL_STATEMENT] = vault_call_view,
+    [KV_CALL_PERSONS] = vault_call_view,      [KV_CALL_QUORUM] = vault_call_view,
+    [KV_CALL_CREDENTIALS] = vault_call_view,  [KV_CALL_SELF_SIGN] = vault_call_self_sign,
+    [KV_CALL_INTEGRATIONS] = vault_call_view, [KV_CALL_GRANTS] = vault_call_view,
+    [KV_CALL_POLICY] = vault_call_view,       [KV_CALL_EXPLAIN] = vault_call_view,
+    [KV_CALL_RECORDS] = vault_call_view,      [KV_CALL_RECORD] = vault_call_view,
+    [KV_CALL_EXPORT] = vault_call_export,     [KV_CALL_VERIFIED] = vault_call_verified,
+    [KV_CALL_SLOT_UNLOCK] = call_slot_unlock,
+};
+
+/* True if the call was answered from memory, or is refused because its key was used for another. */
+static bool repeated(struct call *call)
+{
+    for (const struct remembered *r = call->vault->remembered; r != NULL; r = r->next) {
+        if (call->idempotency[0] == '\0' || r->uid != call->uid || r->call != call->call ||
+            strcmp(r->key, call->idempotency) != 0 || r->until_ms <= kv_loop_clock_ms()) {
+            continue;
+        }
+        bool same = kv_hash_equal(&r->args_hash, &call->args_hash);
+        enum kv_code code = same ? r->code : KV_E_IDEMPOTENCY;
+        const char *detail = same ? r->detail : "this Idempotency-Key was used for another request";
+        struct kv_bytes fields = same ? kv_bytes(r->fields, r->len) : KV_BYTES_NULL;
+        call->idempotency[0] = '\0'; /* not remembered again */
+        end(call, code, detail, fields);
+        return true;
+    }
+    return false;
+}
+
+static void dispatch(struct call *call)
+{
+    struct kv_err err;
+    if (repeated(call)) {
+        return;
+    }
+    if (kv_message_read(kv_buf_bytes(&call->args), kv_call_row(call->call)->args, call->field,
+                        &err) != KV_OK ||
+        serving(call, &err) != KV_OK || access_allowed(call, &err) != KV_OK) {
+        vault_refuse(call, err.code, err.msg);
+        return;
+    }
+    handlers[call->call](call);
+}
+
+void vault_on_call(struct vault *v, struct kv_channel *gate, const struct kv_frame *frame)
+{
+    struct kv_cursor cur = kv_cursor(frame->body);
+    uint64_t connection = kv_cursor_u64(&cur);
+    uint16_t number = kv_cursor_u16(&cur);
+    uint16_t wait_s = kv_cursor_u16(&cur);
+    struct kv_bytes key = kv_cursor_take(&cur, kv_cursor_u8(&cur));
+    struct client *client = vault_client(v, connection);
+    if (cur.failed || number >= KV_CALL_COUNT || key.len >= KV_IDEMPOTENCY_LEN || client == NULL ||
+        wait_s > KV_WAIT_MAX_S) {
+        kv_channel_reply(gate, frame->request, KV_E_PROTOCOL, "malformed call", KV_BYTES_NULL);
+        return;
+    }
+    struct call *call = calloc(1, sizeof *call);
+    if (call == NULL) {
+        abort();
+    }
+    *call = (struct call){.vault = v,
+                          .gate = gate,
+                          .request = frame->request,
+                          .connection = connection,
+                          .call = (enum kv_call)number,
+                          .deadline_ms = kv_loop_clock_ms() + wait_s * INT64_C(1000),
+                          .client = client,
+                          .uid = client->uid,
+                          .next = v->calls};
+    if (key.len > 0) {
+        memcpy(call->idempotency, key.ptr, key.len);
+    }
+    kv_buf_init(&call->args, KV_FRAME_BODY_MAX);
+    kv_buf_add(&call->args, cur.ptr, cur.left);
+    call->args_hash = kv_hash(kv_buf_bytes(&call->args));
+    v->calls = call;
+    dispatch(call);
+}
+
+static void on_unlocked(void *ctx, const struct kv_answer_frame *answer)
+{
+    struct call *call = ctx;
+    struct kv_buf fields;
+    if (answer->code != KV_OK) {
+        vault_refuse(call, answer->code, answer->detail);
+        return;
+    }
+    kv_buf_init(&fields, 256);
+    kv_message_str(&fields, "next",
+                   "The slot logs in once more; `ksefvault status` shows the result.");
+    vault_reply(call, &fields);
+}
+
+static void call_slot_unlock(struct call *call)
+{
+    struct kv_err err;
+    struct kv_buf body;
+    kv_buf_init(&body, 128);
+    kv_message_text(&body, "slot", call->field[0].value);
+    if (kv_channel_ask(call->vault->supervisor, KV_FRAME_SLOT_UNLOCK, kv_buf_bytes(&body), -1, 5000,
+                       on_unlocked, call, &err) != KV_OK) {
+        vault_refuse(call, err.code, err.msg);
+    }
+    kv_buf_clear(&body);
+}

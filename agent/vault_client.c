@@ -1,0 +1,184 @@
+/* Connections: the vault accepts each, reads the peer from the kernel, asks the supervisor for the
+ * executable, and hands the descriptor to the gate under a number that is never used again. */
+#include "agent/vault.h"
+
+#include "agent/peer.h"
+#include "core/log.h"
+#include "core/parse.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CLIENTS_MAX       512
+#define ACCEPT_MAX        32 /* per turn */
+#define ATTEST_TIMEOUT_MS 10000
+
+static void free_client(struct client *client)
+{
+    kv_close_fdp(&client->fd);
+    kv_close_fdp(&client->pidfd);
+    free(client);
+}
+
+struct client *vault_client(struct vault *v, uint64_t number)
+{
+    for (struct client *c = v->clients; c != NULL; c = c->next) {
+        if (c->number == number) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+void vault_client_gone(struct vault *v, uint64_t number)
+{
+    for (struct client **at = &v->clients; *at != NULL; at = &(*at)->next) {
+        struct client *client = *at;
+        if (client->number == number) {
+            *at = client->next;
+            for (struct call *call = v->calls; call != NULL; call = call->next) {
+                call->client = call->client == client ? NULL : call->client;
+            }
+            if (v->supervisor != NULL) {
+                kv_channel_forget(v->supervisor, client);
+            }
+            free_client(client);
+            return;
+        }
+    }
+}
+
+void vault_clients_clear(struct vault *v)
+{
+    while (v->clients != NULL) {
+        vault_client_gone(v, v->clients->number);
+    }
+}
+
+void vault_client_via(const struct client *client, bool with_exe, char out[static KV_VIA_LEN])
+{
+    char hex[KV_HASH_HEX_LEN] = "";
+    if (client->has_exe_hash) {
+        kv_hash_hex(&client->exe_hash, hex);
+    }
+    bool exe = with_exe && client->has_exe_hash;
+    bool unit = client->unit[0] != '\0' && strlen(client->unit) < 64;
+    int n = snprintf(out, KV_VIA_LEN, "uid:%u%s%s%s%s", client->uid, unit ? " unit:" : "",
+                     unit ? client->unit : "", exe ? " exe:" : "", exe ? hex : "");
+    assert(n > 0 && n < KV_VIA_LEN);
+}
+
+struct kv_caller vault_caller(const struct client *client)
+{
+    struct kv_caller caller = {.uid = client->uid,
+                               .gid = client->gid,
+                               .unit = client->unit,
+                               .exe = client->exe,
+                               .has_exe_hash = client->has_exe_hash,
+                               .exe_hash = client->exe_hash};
+    return caller;
+}
+
+static void hand_over(struct client *client)
+{
+    struct vault *v = client->vault;
+    struct kv_err err;
+    struct kv_buf body;
+    enum kv_code code = KV_E_STARTING;
+    kv_buf_init(&body, 256);
+    kv_message_number(&body, "connection", client->number);
+    if (v->gate != NULL) {
+        code = kv_channel_send(v->gate, KV_FRAME_CONNECTION, kv_buf_bytes(&body), client->fd, &err);
+    }
+    kv_buf_clear(&body);
+    if (code != KV_OK) {
+        vault_client_gone(v, client->number); /* closed: the caller tries again */
+        return;
+    }
+    kv_close_fdp(&client->fd);
+}
+
+static void on_attested(void *ctx, const struct kv_answer_frame *answer)
+{
+    static const struct kv_field_spec specs[] = {{"exe", KV_FIELD_STRING, 255, true, NULL},
+                                                 {"unit", KV_FIELD_STRING, 127, true, NULL},
+                                                 {"start", KV_FIELD_NUMBER, KV_NUMBER_MAX, true, NULL},
+                                                 {"exe-sha256", KV_FIELD_STRING, 64, false, NULL},
+                                                 {NULL, KV_FIELD_END, 0, false, NULL}};
+    struct client *client = ctx;
+    struct kv_field field[KV_FIELDS_MAX];
+    struct kv_err err;
+    /* Who can't be attested is told so: without executable and unit only an integration that
+     * demands neither can match. */
+    if (answer->code == KV_OK && kv_message_read(answer->fields, specs, field, &err) == KV_OK &&
+        kv_field_copy(&field[0], client->exe, sizeof client->exe) &&
+        kv_field_copy(&field[1], client->unit, sizeof client->unit)) {
+        client->has_exe_hash =
+            field[3].type != 0 && kv_hash_from_hex(field[3].value, &client->exe_hash);
+    }
+    hand_over(client);
+}
+
+static void admit(struct vault *v, int fd, const struct kv_peer *peer)
+{
+    struct client *client = calloc(1, sizeof *client);
+    struct kv_err err;
+    if (client == NULL) {
+        abort();
+    }
+    *client = (struct client){.next = v->clients,
+                              .vault = v,
+                              .number = ++v->next_connection,
+                              .fd = fd,
+                              .pidfd = peer->pidfd,
+                              .uid = peer->uid,
+                              .gid = peer->gid};
+    v->clients = client;
+    if (kv_channel_ask(v->supervisor, KV_FRAME_ATTEST, KV_BYTES_NULL, client->pidfd,
+                       ATTEST_TIMEOUT_MS, on_attested, client, &err) != KV_OK) {
+        kv_log_err(KV_LOG_WARNING, "attest", &err);
+        vault_client_gone(v, client->number);
+    }
+}
+
+static size_t count(const struct vault *v)
+{
+    size_t n = 0;
+    for (const struct client *c = v->clients; c != NULL; c = c->next) {
+        n++;
+    }
+    return n;
+}
+
+static void on_listener(void *ctx, uint32_t events)
+{
+    (void)events;
+    struct vault *v = ctx;
+    for (int i = 0; i < ACCEPT_MAX; i++) {
+        struct kv_peer peer;
+        struct kv_err err;
+        int fd = accept4(v->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0) {
+            return; /* EAGAIN, or a caller that hung up already */
+        }
+        if (count(v) >= CLIENTS_MAX || kv_peer_read(fd, &peer, &err) != KV_OK) {
+            kv_close_fdp(&fd);
+            continue;
+        }
+        admit(v, fd, &peer);
+    }
+}
+
+void vault_listen(struct vault *v, int listener)
+{
+    struct kv_err err;
+    v->listener = listener;
+    if (kv_loop_watch(v->loop, listener, EPOLLIN, on_listener, v, &v->listener_source, &err) !=
+        KV_OK) {
+        vault_fatal(v, &err);
+    }
+}

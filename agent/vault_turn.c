@@ -1,0 +1,358 @@
+/* A turn of the vault's loop is one commit: everything ready is decided in order, each record is
+ * applied to the state as it is made, then one flush, then what rests on durable records leaves,
+ * then what gives waits for its checkpoint (docs/ledger-format.md §6). */
+#include "agent/vault.h"
+
+#include "core/log.h"
+#include "core/time.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+_Noreturn void vault_fatal(struct vault *v, const struct kv_err *err)
+{
+    (void)v;
+    kv_log_err(KV_LOG_ERROR, "fatal", err);
+    _exit(1); /* the supervisor starts all of us anew, and the ledger recovers */
+}
+
+int64_t vault_now(struct vault *v)
+{
+    if (v->now_ms == 0) {
+        int64_t real = kv_time_now_ms();
+        int64_t last = v->log == NULL ? 0 : kv_log_last_ts_ms(v->log);
+        v->mono_us = kv_time_mono_us();
+        v->clock_behind = real < last - KV_CLOCK_SLACK_MS;
+        v->now_ms = real < last ? last : real;
+    }
+    return v->now_ms;
+}
+
+struct kv_moment vault_moment(struct vault *v)
+{
+    return (struct kv_moment){vault_now(v), kv_log_covered(v->log)};
+}
+
+static bool root_at(void *ctx, uint64_t size, struct kv_hash *out)
+{
+    const struct kv_log *log = ctx;
+    if (size > kv_log_size(log)) {
+        return false;
+    }
+    *out = kv_log_root(log, size);
+    return true;
+}
+
+struct kv_log_view vault_log_view(const struct vault *v)
+{
+    return (struct kv_log_view){root_at, v->log, kv_log_covered(v->log)};
+}
+
+enum kv_code vault_may_give(struct vault *v, struct kv_err *err)
+{
+    struct kv_log_space space;
+    (void)vault_now(v);
+    if (v->clock_behind) {
+        return KV_REFUSE(err, KV_E_CLOCK_BEHIND,
+                         "the host's clock is behind the last record of the ledger");
+    }
+    if (v->signer_down) {
+        return KV_REFUSE(err, KV_E_LEDGER_SIGNER, "%s", v->signer_detail);
+    }
+    if (kv_log_space(v->log, &space, err) != KV_OK) {
+        return err->code;
+    }
+    if (space.low) {
+        return KV_REFUSE(err, KV_E_LEDGER_DISK, "%llu MiB are left for the ledger",
+                         (unsigned long long)(space.free >> 20));
+    }
+    return KV_OK;
+}
+
+/* Uses go on for a while without a signer; what is not covered then is bounded in number and age.
+ */
+static enum kv_code may_use(struct vault *v, struct kv_err *err)
+{
+    if (!v->signer_down) {
+        return vault_may_give(v, err);
+    }
+    uint64_t open = kv_log_next_seq(v->log) - kv_log_covered(v->log);
+    int64_t age = v->uncovered_since_ms == 0 ? 0 : kv_loop_clock_ms() - v->uncovered_since_ms;
+    if (open >= KV_BATCH_RECORDS || age > KV_UNCOVERED_MS) {
+        return KV_REFUSE(err, KV_E_LEDGER_SIGNER, "%s", v->signer_detail);
+    }
+    return KV_OK;
+}
+
+static bool is_use(enum kv_event ev)
+{
+    return ev == KV_EV_USE_SIGN || ev == KV_EV_USE_INTENT || ev == KV_EV_KSEF_SESSION;
+}
+
+/* What takes away or only notes may use the reserve when the disk is full. */
+static void make_room(struct vault *v)
+{
+    struct kv_log_space space;
+    struct kv_err err;
+    if (kv_log_space(v->log, &space, &err) == KV_OK && space.free < (UINT64_C(1) << 20) &&
+        kv_log_reserve_give(v->log, &err) != KV_OK) {
+        kv_log_err(KV_LOG_WARNING, "reserve", &err);
+    }
+}
+
+static enum kv_code judge(struct vault *v, struct kv_record *rec, const struct kv_bytes *blobs,
+                          struct kv_err *err)
+{
+    struct kv_blobs set = {blobs, rec->doc_count};
+    struct kv_log_view view = vault_log_view(v);
+    if (kv_event_row(rec->ev)->class == KV_STRICT && vault_may_give(v, err) != KV_OK) {
+        return err->code;
+    }
+    if (is_use(rec->ev) && may_use(v, err) != KV_OK) {
+        return err->code;
+    }
+    rec->seq = kv_log_next_seq(v->log);
+    rec->ts_ms = vault_now(v);
+    rec->mono_us = v->mono_us;
+    memcpy(rec->boot, v->boot, sizeof rec->boot);
+    return kv_state_apply(v->state, rec, &set, &view, err);
+}
+
+enum kv_code vault_record(struct vault *v, struct kv_record *rec, const struct kv_bytes *blobs,
+                          uint64_t *seq, struct kv_err *err)
+{
+    enum kv_code code = judge(v, rec, blobs, err);
+    if (code != KV_OK) {
+        kv_record_free(rec);
+        return code;
+    }
+    make_room(v);
+    /* The state has taken the record: from here on only the ledger can fail, and then we end. */
+    if (kv_log_put_blobs(v->log, blobs, rec->doc_count, err) != KV_OK ||
+        kv_log_append(v->log, rec, err) != KV_OK) {
+        vault_fatal(v, err);
+    }
+    if (seq != NULL) {
+        *seq = rec->seq;
+    }
+    v->dirty = true;
+    kv_log(KV_LOG_INFO, "record", "seq=%llu ev=%s", (unsigned long long)rec->seq,
+           kv_event_word(rec->ev));
+    kv_record_free(rec);
+    return KV_OK;
+}
+
+static void push(struct effects *list, uint64_t seq, effect_fn *fn, void *ctx)
+{
+    struct effect *effect = malloc(sizeof *effect);
+    if (effect == NULL) {
+        abort();
+    }
+    *effect = (struct effect){NULL, seq, fn, ctx};
+    if (list->end == NULL) {
+        list->end = &list->first;
+    }
+    *list->end = effect;
+    list->end = &effect->next;
+}
+
+void vault_after_flush(struct vault *v, effect_fn *fn, void *ctx)
+{
+    push(&v->on_flush, 0, fn, ctx);
+    v->dirty = true;
+}
+
+void vault_after_cover(struct vault *v, uint64_t seq, effect_fn *fn, void *ctx)
+{
+    push(&v->on_cover, seq, fn, ctx);
+    v->dirty = true;
+}
+
+static void remove_of(struct effects *list, const void *ctx)
+{
+    struct effect **at = &list->first;
+    while (*at != NULL) {
+        struct effect *effect = *at;
+        if (effect->ctx == ctx) {
+            *at = effect->next;
+            free(effect);
+        } else {
+            at = &effect->next;
+        }
+    }
+    list->end = at;
+}
+
+void vault_drop_effects(struct vault *v, const void *ctx)
+{
+    remove_of(&v->on_flush, ctx);
+    remove_of(&v->on_cover, ctx);
+}
+
+/* Run the effects of `list` whose record is below `size`; their callbacks may add new ones. */
+static void release(struct effects *list, uint64_t size, enum kv_code code, const char *detail)
+{
+    struct effects ready = {NULL, NULL};
+    struct effect **at = &list->first;
+    while (*at != NULL) {
+        struct effect *effect = *at;
+        if (effect->seq < size) {
+            *at = effect->next;
+            effect->next = NULL;
+            if (ready.end == NULL) {
+                ready.end = &ready.first;
+            }
+            *ready.end = effect;
+            ready.end = &effect->next;
+        } else {
+            at = &effect->next;
+        }
+    }
+    list->end = at;
+    while (ready.first != NULL) {
+        struct effect *effect = ready.first;
+        ready.first = effect->next;
+        effect->fn(effect->ctx, code, detail);
+        free(effect);
+    }
+}
+
+static void signer_failed(struct vault *v, enum kv_code code, const char *detail)
+{
+    struct kv_err err;
+    char text[sizeof v->signer_detail];
+    int n = snprintf(text, sizeof text, "the ledger's key does not sign: %.150s", detail);
+    (void)n; /* cut is fine */
+    memcpy(v->signer_detail, text, sizeof text);
+    if (!v->signer_down) {
+        v->signer_down = true;
+        kv_log(KV_LOG_ERROR, "signer-down", "code=%s detail=\"%s\"", kv_code_word(code), detail);
+        struct kv_record *rec = kv_record_new(KV_EV_ALARM_SIGNER_DOWN);
+        kv_record_set(rec, KV_RK_ERR, kv_code_word(code));
+        if (vault_record(v, rec, NULL, NULL, &err) != KV_OK) {
+            kv_log_err(KV_LOG_ERROR, "alarm", &err);
+        }
+    }
+    release(&v->on_cover, UINT64_MAX, KV_E_LEDGER_SIGNER, v->signer_detail);
+    kv_timer_arm(v->sign_timer, KV_BATCH_WAIT_MS);
+}
+
+static void on_signature(void *ctx, const struct kv_answer_frame *answer)
+{
+    static const struct kv_field_spec specs[] = {
+        {"signature", KV_FIELD_OCTETS, KV_ECDSA_RS_LEN, true, NULL},
+        {NULL, KV_FIELD_END, 0, false, NULL}};
+    struct vault *v = ctx;
+    struct kv_field fields[KV_FIELDS_MAX];
+    struct kv_err err;
+    v->signing = false;
+    if (answer->code != KV_OK) {
+        signer_failed(v, answer->code, answer->detail);
+        return;
+    }
+    enum kv_code code = kv_message_read(answer->fields, specs, fields, &err);
+    if (code == KV_OK && fields[0].value.len != KV_ECDSA_RS_LEN) {
+        code = KV_REFUSE(&err, KV_E_PROTOCOL, "a checkpoint's signature has 64 bytes");
+    }
+    if (code == KV_OK) {
+        code = kv_log_publish(v->log, v->signing_size, fields[0].value.ptr, &err);
+    }
+    if (code == KV_E_LEDGER_WRITE) {
+        vault_fatal(v, &err);
+    }
+    if (code != KV_OK) {
+        signer_failed(v, code, err.msg);
+        return;
+    }
+    if (v->signer_down) {
+        v->signer_down = false;
+        kv_log(KV_LOG_INFO, "signer-up", "size=%llu", (unsigned long long)v->signing_size);
+    }
+    v->uncovered_since_ms =
+        kv_log_covered(v->log) == kv_log_next_seq(v->log) ? 0 : kv_loop_clock_ms();
+    release(&v->on_cover, kv_log_covered(v->log), KV_OK, "");
+    v->dirty = true; /* what rested on it may be due now */
+}
+
+static void sign(struct vault *v)
+{
+    struct kv_err err;
+    struct kv_buf body;
+    struct keeper *keeper = vault_keeper(v, v->log_slot);
+    uint64_t size = kv_log_size(v->log);
+    if (v->signing || size == kv_log_covered(v->log)) {
+        return;
+    }
+    if (keeper == NULL || !keeper->ready) {
+        signer_failed(v, keeper == NULL ? KV_E_TOKEN_ABSENT : keeper->code,
+                      keeper == NULL ? "its slot is not there" : keeper->detail);
+        return;
+    }
+    struct kv_hash root = kv_log_root(v->log, size);
+    kv_buf_init(&body, 1024);
+    kv_message_str(&body, "origin", v->origin);
+    kv_message_number(&body, "size", size);
+    kv_message_octets(&body, "root", kv_bytes(root.b, sizeof root.b));
+    v->signing = true;
+    v->signing_size = size;
+    if (kv_channel_ask(keeper->channel, KV_FRAME_SIGN_CHECKPOINT, kv_buf_bytes(&body), -1,
+                       KV_SIGN_TIMEOUT_MS, on_signature, v, &err) != KV_OK) {
+        v->signing = false;
+        signer_failed(v, err.code, err.msg);
+    }
+    kv_buf_clear(&body);
+}
+
+void vault_want_checkpoint(struct vault *v)
+{
+    kv_timer_arm(v->sign_timer, 0);
+}
+
+/* A checkpoint is due when something strict waits, or enough is uncovered, or for long enough. */
+static void checkpoint_if_due(struct vault *v)
+{
+    uint64_t open = kv_log_size(v->log) - kv_log_covered(v->log);
+    if (open == 0) {
+        return;
+    }
+    int64_t now = kv_loop_clock_ms();
+    if (v->uncovered_since_ms == 0) {
+        v->uncovered_since_ms = now;
+    }
+    if (v->on_cover.first != NULL || open >= KV_BATCH_RECORDS ||
+        now - v->uncovered_since_ms >= KV_BATCH_WAIT_MS) {
+        if (!v->signer_down) {
+            sign(v);
+        }
+    } else if (!kv_timer_armed(v->sign_timer)) {
+        kv_timer_arm(v->sign_timer, KV_BATCH_WAIT_MS - (now - v->uncovered_since_ms));
+    }
+}
+
+void vault_sign_timer(void *vault)
+{
+    struct vault *v = vault;
+    if (v->log != NULL && kv_log_status(v->log)->state == KV_LOG_GOOD) {
+        sign(v);
+    }
+}
+
+void vault_turn_end(void *vault)
+{
+    struct vault *v = vault;
+    struct kv_err err;
+    if (v->log == NULL || kv_log_status(v->log)->state != KV_LOG_GOOD) {
+        v->now_ms = 0;
+        return;
+    }
+    while (v->dirty) { /* effects may make records of their own */
+        v->dirty = false;
+        vault_work_due(v);
+        if (kv_log_flush(v->log, &err) != KV_OK) {
+            vault_fatal(v, &err);
+        }
+        release(&v->on_flush, UINT64_MAX, KV_OK, "");
+    }
+    checkpoint_if_due(v);
+    v->now_ms = 0;
+}
