@@ -64,7 +64,7 @@ X(CONTEXTS, "contexts", CONTEXTS, NEVER) \
 X(BUSINESS_OWNER, "business-owner", ID, NEVER) \
 X(TECHNICAL_CUSTODIAN, "technical-custodian", ID, NEVER) \
 X(KSEF_REF, "ksef-ref", KSEF_REF, ALWAYS) \
-X(PUBLIC_KEY_SHA256, "public-key-sha256", HASH, CASE) \
+X(PUBLIC_KEY_SHA256, "public-key-sha256", HASH, ALWAYS) \
 X(INTEGRATION, "integration", ID, CASE) \
 X(PURPOSE, "purpose", PROSE, NEVER) \
 X(OPERATIONS, "operations", OPERATIONS, CASE) \
