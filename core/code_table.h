@@ -125,6 +125,8 @@ X(KSEF_PERMISSION, "ksef.no-permission", 403, REFUSED, WHEN_LIFTED, "The credent
 X(KSEF_CERT, "ksef.certificate", 403, REFUSED, WHEN_LIFTED, "KSeF says the certificate is invalid, revoked or untrusted.", "Check it at KSeF; rotate the credential.") \
 X(KSEF_TOKEN, "ksef.token", 403, REFUSED, WHEN_LIFTED, "KSeF refuses the token.", "Check it at KSeF; move to a certificate.") \
 X(KSEF_BLOCKED, "ksef.blocked", 403, REFUSED, WHEN_LIFTED, "KSeF has blocked this context after a suspected incident.", "Stop and call the ministry's help line.") \
+X(KSEF_REVOKED, "ksef.login-revoked", 403, REFUSED, WHEN_LIFTED, "The login was revoked at KSeF by a user.", "Find out who revoked it and why before another session is opened.") \
+X(KSEF_IDENTITY, "ksef.identity", 403, REFUSED, WHEN_LIFTED, "KSeF says that the credential belongs to a deceased person.", "Use a credential of the company or of another person.") \
 X(KSEF_AUTH, "ksef.unauthorised", 502, FAILED, AFTER, "KSeF no longer accepts the session.", "Open a new session.") \
 X(KSEF_SERVER, "ksef.server-error", 502, LATER, AFTER, "KSeF reports an error of its own.", "Try again later.") \
 X(ALARM_EXE, "alarm.exe-changed", 403, REFUSED, WHEN_LIFTED, "A registered integration's program was changed.", "See policy.exe-changed.") \
