@@ -1114,7 +1114,6 @@ class ControlTest(Base):
 
     def test_refusals(self):
         bad = [
-            ("fault", {"endpoint": "challenge", "kind": "gone", "color": "red"}),
             ("fault", {"endpoint": "nowhere", "kind": "gone"}),
             ("fault", {"endpoint": "challenge", "kind": "odd"}),
             ("fault", {"endpoint": "challenge"}),
@@ -1132,11 +1131,20 @@ class ControlTest(Base):
             ("grant", {"subject": {"type": "Odd", "value": NIP},
                        "context": {"type": "Nip", "value": NIP}}),
             ("challenge", {"challenge": "x"}), ("clock", {"offset_seconds": "1"}),
-            ("clear", {"all": True}),
+            ("grant", {"subject": {"type": "Nip", "value": NIP, "more": 1},
+                       "context": {"type": "Nip", "value": NIP}}),
         ]
+        who = {"type": "Nip", "value": NIP}
+        good = {"fault": {"endpoint": "challenge", "kind": "gone"}, "polls": {"n": 1},
+                "status": {"code": 200}, "grant": {"subject": who, "context": who},
+                "challenge": {"challenge": SAMPLE_CHALLENGE}, "clock": {"offset_seconds": 0},
+                "clear": {}}
+        bad += [(name, {**fields, "color": "red"}) for name, fields in good.items()]
         for name, fields in bad:
             with self.subTest(name, fields=fields):
                 self.assertEqual(SIM.call("POST", f"/control/{name}", json.dumps(fields))[0], 400)
+        text = SIM.call("POST", "/control/polls", "{}")[2]
+        self.assertEqual(text, b"n is missing\n")
         for text in ("[]", "{", "1"):
             self.assertEqual(SIM.call("POST", "/control/clear", text)[0], 400)
         self.assertEqual(SIM.call("GET", "/control/clear")[0], 404)
@@ -1261,6 +1269,18 @@ class ServerTest(Base):
         for connection in (*silent, plain, slow):
             connection.close()
         self.assertIsNone(SIM.process.poll())
+
+    def test_body_that_ends_early(self):
+        """A call with half a body is not carried out."""
+        before = SIM.json("GET", "/control/state")[1]["calls"]
+        with self.connect() as tls:
+            tls.sendall(b"POST /v2/auth/challenge HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
+            tls.unwrap()
+        end = time.monotonic() + 10
+        while "ConnectionAbortedError" not in SIM.log.read_text():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+        self.assertEqual(SIM.json("GET", "/control/state")[1]["calls"], before)
 
     def test_log(self):
         _, tokens, _ = self.login()
