@@ -17,7 +17,7 @@
 #include "agent/loop.h"
 #include "core/secret.h"
 
-#define KV_COURIER_BODY_MAX     65536 /* bytes of an answer: one secret */
+#define KV_COURIER_BODY_MAX     65000 /* bytes of an answer: one secret of 64 KiB with its head */
 #define KV_COURIER_REQUEST_MAX  65536 /* bytes of a request body */
 #define KV_COURIER_CALLS_MAX    6     /* at the same time: 384 KiB of the secure heap at most */
 #define KV_COURIER_DEADLINE_MAX 60000 /* ms */
