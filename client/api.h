@@ -6,7 +6,7 @@
  *   json_t *args = json_pack("{s:s}", "context", "Nip:5265877635");
  *   code = kv_api_call(api, KV_CALL_SESSION_OPEN, args, &answer, &err);
  *
- * Not for two threads at once. Answers may hold an access token: kv_api_answer_clear wipes. */
+ * Not for two threads at once. Answers may hold an access token: do not log them. */
 #ifndef KV_CLIENT_API_H
 #define KV_CLIENT_API_H
 
@@ -22,8 +22,8 @@ struct kv_api_answer {
 };
 void kv_api_answer_clear(struct kv_api_answer *answer);
 
-/* A client of the agent behind `socket_path` (absolute, shorter than 108 bytes; checked at the first
- * call). Nothing is connected yet. Owned by the caller. Out of memory aborts. */
+/* A client of the agent behind `socket_path` (absolute, shorter than 108 bytes; checked at the
+ * first call). Nothing is connected yet. Owned by the caller. Out of memory aborts. */
 struct kv_api *kv_api_new(const char *socket_path);
 void kv_api_free(struct kv_api *api);
 void kv_api_freep(struct kv_api **api);
