@@ -44,7 +44,7 @@ enum kv_code kv_side_row_encode(const struct kv_side_row *row, struct kv_buf *ou
     kv_buf_add_base64(out, kv_bytes(row->salt, KV_SALT_LEN));
     kv_buf_add_str(out, "\",\"value\":");
     kv_json_string(out, row->value);
-    kv_buf_add_u8(out, '}');
+    kv_buf_add_str(out, "}\n");
     return out->failed ? KV_REFUSE(err, KV_E_NO_MEMORY, "no room for a side row") : KV_OK;
 }
 

@@ -20,7 +20,7 @@ struct kv_side_row {
 
 /* H("ksefvault/priv/v1" 00 ‖ salt ‖ u32 length ‖ value). */
 struct kv_hash kv_commitment(const uint8_t salt[static KV_SALT_LEN], struct kv_bytes value);
-/* Append `{"field":…,"salt":…,"value":…}`. Errors: KV_E_LIMIT, KV_E_INPUT_UTF8. */
+/* Append `{"field":…,"salt":…,"value":…}` and an LF. Errors: KV_E_LIMIT, KV_E_INPUT_UTF8. */
 KV_MUST_USE enum kv_code kv_side_row_encode(const struct kv_side_row *row, struct kv_buf *out,
                                             struct kv_err *err);
 /* Read exactly what the encoder writes. row->value points into *store, which is cleared first and
