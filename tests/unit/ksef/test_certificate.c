@@ -4,6 +4,7 @@
 #include "core/time.h"
 #include "ksef/certificate.h"
 
+#include <openssl/core_names.h>
 #include <openssl/x509v3.h>
 
 #define NOT_BEFORE INT64_C(1780300800000) /* 2026-06-01T08:00:00Z */
@@ -267,6 +268,19 @@ static void keys_that_ksef_does_not_take_are_refused(void **state)
                          KV_E_INPUT_VALUE);
         software_key_free(&keys[i]);
     }
+    static const char *const forms[][2] = {
+        {OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "compressed"},
+        {OSSL_PKEY_PARAM_EC_ENCODING, "explicit"},
+    };
+    for (size_t i = 0; i < KV_COUNT(forms); i++) {
+        EVP_PKEY *pkey = EVP_EC_gen("P-256");
+        assert_int_equal(EVP_PKEY_set_utf8_string_param(pkey, forms[i][0], forms[i][1]), 1);
+        struct software_key odd = software_key_take(pkey);
+        enum kv_ksef_key type;
+        assert_int_equal(kv_ksef_key_type(software_key_spki(&odd), &type, NULL, NULL),
+                         KV_E_INPUT_VALUE);
+        software_key_free(&odd);
+    }
     struct software_key good = software_key_ec("P-256");
     uint8_t longer[KV_KSEF_SPKI_MAX] = {0};
     memcpy(longer, good.spki, good.spki_len);
@@ -466,6 +480,35 @@ static void the_subjects_number_and_usage_are_read_strictly(void **state)
     software_key_free(&key);
 }
 
+/* `der`, which begins 30 82 hi lo, with its outer length in three octets: BER, but not DER. */
+static struct kv_buf needlessly_long(struct kv_bytes der)
+{
+    static const uint8_t head[] = {0x30, 0x83, 0x00};
+    assert_int_equal(der.ptr[0], 0x30);
+    assert_int_equal(der.ptr[1], 0x82);
+    struct kv_buf out;
+    kv_buf_init(&out, KV_CERTIFICATE_MAX);
+    kv_buf_add(&out, head, sizeof head);
+    kv_buf_add(&out, der.ptr + 2, der.len - 2);
+    return out;
+}
+
+static void a_second_encoding_of_the_same_is_refused(void **state)
+{
+    (void)state;
+    struct software_key key = software_key_rsa(2048);
+    KV_CLEANUP(kv_buf_clear) struct kv_buf der = vector_read("auth-rsa.der");
+    KV_CLEANUP(kv_buf_clear) struct kv_buf cert = needlessly_long(kv_buf_bytes(&der));
+    KV_CLEANUP(kv_buf_clear) struct kv_buf spki = needlessly_long(software_key_spki(&key));
+    struct kv_certificate_info info;
+    enum kv_ksef_key type;
+
+    assert_int_equal(kv_certificate_inspect(kv_buf_bytes(&cert), &info, NULL), KV_E_INPUT_VALUE);
+    assert_int_equal(kv_ksef_key_type(kv_buf_bytes(&spki), &type, NULL, NULL), KV_E_INPUT_VALUE);
+
+    software_key_free(&key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +521,7 @@ int main(void)
         cmocka_unit_test(a_certificate_is_not_finished_with_anothers_signature),
         cmocka_unit_test(ksefs_own_certificates_are_read),
         cmocka_unit_test(a_cut_or_longer_certificate_is_refused),
+        cmocka_unit_test(a_second_encoding_of_the_same_is_refused),
         cmocka_unit_test(login_is_refused_outside_validity_usage_and_key),
         cmocka_unit_test(the_subjects_number_and_usage_are_read_strictly),
     };
