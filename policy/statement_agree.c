@@ -39,10 +39,10 @@ static const char *check_requester(const struct kv_statement *st, const struct k
     if (who == KV_REQUESTER_NOBODY) {
         return NULL;
     }
-    return who == KV_REQUESTER_PERSON && kv_statement_yes(st, KV_KEY_TEST) &&
-                   requester_is_named(st, line->value)
+    /* That a person with duty - founds only a TEST vault is a rule of the line person-n. */
+    return who == KV_REQUESTER_PERSON && requester_is_named(st, line->value)
                ? NULL
-               : "founds only a TEST vault, and is named with duty - and the same key";
+               : "of a founding text must be named in it with duty - and the same key";
 }
 
 static const char *check_requester_key(const struct kv_statement *st, const struct kv_line *line)
@@ -114,8 +114,8 @@ static const char *check_policy_sha256(const struct kv_statement *st, const stru
 static const char *check_key(const struct kv_statement *st, const struct kv_line *line)
 {
     struct kv_bytes public_key = kv_statement_get(st, KV_KEY_PUBLIC_KEY);
-    if (!is_dash(line->value)) {
-        return check_key_pair(line->value, public_key);
+    if (!is_dash(line->value)) { /* a missing public key is the next line's matter */
+        return is_dash(public_key) ? NULL : check_key_pair(line->value, public_key);
     }
     return kv_statement_duty(st, KV_KEY_DUTY) == KV_DUTY_EXTERNAL && is_dash(public_key)
                ? NULL
