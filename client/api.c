@@ -2,6 +2,7 @@
 
 #include "client/arguments.h"
 #include "core/secret.h"
+#include "core/time.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -21,6 +22,10 @@ struct kv_api {
     unsigned wait_s;
     char idempotency[KV_IDEMPOTENCY_LEN];
     char error[CURL_ERROR_SIZE];
+    kv_api_tick_fn *tick;
+    void *tick_ctx;
+    uint64_t began_us; /* of the call under way */
+    unsigned ticked_s;
 };
 
 /* An answer on its way in; it may hold an access token. */
@@ -77,6 +82,25 @@ void kv_api_set_idempotency_key(struct kv_api *api, const char *key)
     memcpy(api->idempotency, key, len + 1);
 }
 
+void kv_api_set_tick(struct kv_api *api, kv_api_tick_fn *fn, void *ctx)
+{
+    api->tick = fn;
+    api->tick_ctx = ctx;
+}
+
+/* libcurl calls this at least once a second; the numbers of bytes mean nothing here. */
+static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    struct kv_api *api = ctx;
+    unsigned seconds = (unsigned)((kv_time_mono_us() - api->began_us) / 1000000);
+    (void)a, (void)b, (void)c, (void)d;
+    if (api->tick != NULL && seconds > api->ticked_s) {
+        api->ticked_s = seconds;
+        api->tick(api->tick_ctx, seconds);
+    }
+    return 0;
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *ctx)
 {
     struct reply *reply = ctx;
@@ -104,6 +128,9 @@ static bool set_common(struct kv_api *api, const char *url, struct reply *reply)
     SET(CURLOPT_ERRORBUFFER, api->error);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     SET(CURLOPT_TIMEOUT_MS, (long)api->wait_s * 1000 + ANSWER_SLACK_MS);
+    SET(CURLOPT_NOPROGRESS, 0L);
+    SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+    SET(CURLOPT_XFERINFODATA, (void *)api);
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, (void *)reply);
     return good;
@@ -200,6 +227,8 @@ static enum kv_code perform(struct kv_api *api, const struct kv_call_row *row, c
     enum kv_code code;
     kv_buf_init(&reply.body, KV_CALL_REPLY_MAX);
     api->error[0] = '\0';
+    api->began_us = kv_time_mono_us();
+    api->ticked_s = 0;
     if (!set_common(api, url, &reply) || !set_request(api, row, body, &headers)) {
         code = KV_REFUSE(err, KV_E_NO_MEMORY, "cannot prepare the call");
     } else {

@@ -30,6 +30,9 @@ void kv_api_freep(struct kv_api **api);
 const char *kv_api_socket(const struct kv_api *api);
 /* How long the agent may wait for a result (`Prefer: wait=N`), 0 to KV_WAIT_MAX_S. */
 void kv_api_set_wait(struct kv_api *api, unsigned seconds);
+/* `fn` is called about once a second while a call is waited for. */
+typedef void kv_api_tick_fn(void *ctx, unsigned seconds);
+void kv_api_set_tick(struct kv_api *api, kv_api_tick_fn *fn, void *ctx);
 /* The Idempotency-Key of the next POST only, 1 to 64 visible characters; without it a fresh random
  * one is used. */
 void kv_api_set_idempotency_key(struct kv_api *api, const char *key);

@@ -1,0 +1,137 @@
+/* grant: what an integration may do with a credential. */
+#include "cli/cmd.h"
+
+#include "cli/draft.h"
+#include "cli/list.h"
+
+#define GRANT_DAYS_DEFAULT 90
+
+static const struct cli_option request_options[] = {
+    {"credential", "ID", CLI_REQUIRED, "the credential"},
+    {"integration", "ID", CLI_REQUIRED, "who may use it"},
+    {"context", "CONTEXT", CLI_REQUIRED, "in which KSeF context, Nip:5265877635"},
+    {"operation", "OPERATION", CLI_MANY, "what it may do, session.open"},
+    {"max-uses", "N", CLI_OPTIONAL, "how often in all (default: no limit)"},
+    {"rate", "N/h", CLI_OPTIONAL, "how often per s, min, h or day (default: no limit)"},
+    {"not-before", "TIME", CLI_OPTIONAL, "first moment of use (default: now)"},
+    {"not-after", "TIME", CLI_OPTIONAL, "end of use"},
+    {"days", "N", CLI_OPTIONAL, "length instead of an end (default: 90)"},
+    {"hours", "N", CLI_OPTIONAL, "length instead of an end"},
+    {"seconds", "N", CLI_OPTIONAL, "length instead of an end"},
+    {NULL, NULL, CLI_OPTIONAL, NULL},
+};
+static const struct cli_option suspend_options[] = {
+    {"operation", "OPERATION", CLI_MANY, "only this operation (default: all)"},
+    {NULL, NULL, CLI_OPTIONAL, NULL},
+};
+
+static enum kv_code run_request(struct cli *cli, struct kv_err *err)
+{
+    KV_CLEANUP(cli_draft_freep) struct cli_draft *draft = NULL;
+    if (cli_get(cli, "operation") == NULL) {
+        return KV_REFUSE(err, KV_E_USAGE, "--operation OPERATION is missing, e.g. session.open");
+    }
+    if (cli_request(cli, KV_ACTION_GRANT, &draft, err) != KV_OK ||
+        cli_draft_window(cli, draft, GRANT_DAYS_DEFAULT * KV_DAY_MS, err) != KV_OK) {
+        return err->code;
+    }
+    cli_draft_option(draft, cli, KV_KEY_CREDENTIAL, "credential");
+    cli_draft_option(draft, cli, KV_KEY_INTEGRATION, "integration");
+    cli_draft_option(draft, cli, KV_KEY_CONTEXT, "context");
+    cli_draft_list(draft, cli, KV_KEY_OPERATIONS, "operation");
+    cli_draft_add(draft, KV_KEY_CLASS, kv_class_word(KV_CLASS_ROUTINE));
+    cli_draft_option(draft, cli, KV_KEY_MAX_USES, "max-uses");
+    cli_draft_option(draft, cli, KV_KEY_RATE, "rate");
+    return cli_deliver(cli, draft, err);
+}
+
+static enum kv_code run_suspend(struct cli *cli, struct kv_err *err)
+{
+    KV_CLEANUP(cli_draft_freep) struct cli_draft *draft = NULL;
+    if (cli_act(cli, KV_ACT_SUSPEND, "grant", cli_operand(cli, 0), &draft, err) != KV_OK) {
+        return err->code;
+    }
+    cli_draft_list(draft, cli, KV_KEY_OPERATIONS, "operation");
+    return cli_deliver(cli, draft, err);
+}
+
+static enum kv_code run_resume(struct cli *cli, struct kv_err *err)
+{
+    return cli_resume(cli, "grant", err);
+}
+
+static enum kv_code run_revoke(struct cli *cli, struct kv_err *err)
+{
+    KV_CLEANUP(cli_draft_freep) struct cli_draft *draft = NULL;
+    return cli_act(cli, KV_ACT_REVOKE, "grant", cli_operand(cli, 0), &draft, err) == KV_OK
+               ? cli_deliver(cli, draft, err)
+               : err->code;
+}
+
+static enum kv_code run_list(struct cli *cli, struct kv_err *err)
+{
+    static const struct cli_column columns[] = {{"GRANT", "id"},
+                                                {"STATE", "state"},
+                                                {"INTEGRATION", "integration"},
+                                                {"CREDENTIAL", "credential"},
+                                                {"CONTEXT", "context"},
+                                                {"OPERATIONS", "operations"},
+                                                {"UNTIL", "notAfter"},
+                                                {"USES", "uses"},
+                                                {"RATE", "rate"},
+                                                {NULL, NULL}};
+    return cli_list(cli, KV_CALL_GRANTS, NULL, "grants", columns,
+                    "No grants yet. next: `ksefvault grant request --help`", err);
+}
+
+const struct cli_verb cmd_grant[] = {
+    {.noun = "grant",
+     .verb = "request",
+     .run = run_request,
+     .options = request_options,
+     .shared = cli_request_options,
+     .summary = "Request that an integration may use a credential.",
+     .more = "One finance person and one custodian approve; neither may be the requester.",
+     .examples =
+         "  ksefvault grant request --credential ksef-auth-2026a --integration sap-fi-prod "
+         "--context Nip:5265877635 \\\n      --operation auth.xades --operation session.open "
+         "--days 90 --rate 120/h \\\n      --reason \"Invoices of this quarter\" --as fin-02 "
+         "--key ~/.ssh/id_ed25519\n"},
+    {.noun = "grant",
+     .verb = "suspend",
+     .run = run_suspend,
+     .operands = "GRANT",
+     .operands_min = 1,
+     .operands_max = 1,
+     .options = suspend_options,
+     .shared = cli_act_options,
+     .summary = "Stop a grant at once, until it is resumed; one signature.",
+     .examples = "  ksefvault grant suspend 01KEBQGH006J9ATSEGBABKZVWC --as cus-01 --key "
+                 "~/.ssh/id_ed25519\n"},
+    {.noun = "grant",
+     .verb = "resume",
+     .run = run_resume,
+     .operands = "GRANT",
+     .operands_min = 1,
+     .operands_max = 1,
+     .shared = cli_request_options,
+     .summary = "Request that a suspended grant goes on; two signatures.",
+     .examples = "  ksefvault grant resume 01KEBQGH006J9ATSEGBABKZVWC --reason \"Cleared up\" --as "
+                 "cus-01 --key ~/.ssh/id_ed25519\n"},
+    {.noun = "grant",
+     .verb = "revoke",
+     .run = run_revoke,
+     .operands = "GRANT",
+     .operands_min = 1,
+     .operands_max = 1,
+     .shared = cli_act_options,
+     .summary = "End a grant at once and for good; one signature.",
+     .examples = "  ksefvault grant revoke 01KEBQGH006J9ATSEGBABKZVWC --reason \"Contract ended\" "
+                 "--as cus-02 --key ~/.ssh/id_ed25519\n"},
+    {.noun = "grant",
+     .verb = "list",
+     .run = run_list,
+     .summary = "The grants and their states.",
+     .examples = "  ksefvault grant list\n"},
+    {.noun = NULL},
+};

@@ -1,0 +1,46 @@
+/* session: what an integration does, by hand; for trying a grant out. */
+#include "cli/cmd.h"
+
+#include "cli/out.h"
+
+static const struct cli_option open_options[] = {
+    {"context", "CONTEXT", CLI_REQUIRED, "KSeF context, Nip:5265877635"},
+    {"wait", "N", CLI_OPTIONAL, "seconds to wait for KSeF, 0 to 30 (default: 30)"},
+    {NULL, NULL, CLI_OPTIONAL, NULL},
+};
+
+static enum kv_code run_open(struct cli *cli, struct kv_err *err)
+{
+    struct kv_api_answer answer;
+    uint64_t wait;
+    if (cli_number(cli, "wait", 0, KV_WAIT_MAX_S, KV_WAIT_MAX_S, &wait, err) != KV_OK ||
+        cli_agent(cli, err) != KV_OK) {
+        return err->code;
+    }
+    kv_api_set_wait(cli->api, (unsigned)wait);
+    json_t *args = json_pack("{s:s}", "context", cli_get(cli, "context"));
+    if (cli_call(cli, KV_CALL_SESSION_OPEN, args, &answer, err) != KV_OK) {
+        return err->code;
+    }
+    if (cli->json) {
+        cli_put_json(answer.body);
+    } else {
+        cli_put_member("session", answer.body, "session");
+        cli_put_member("valid until", answer.body, "validUntil");
+        cli_put_member("record", answer.body, "record");
+        cli_put_member("access token", answer.body, "accessToken");
+    }
+    kv_api_answer_clear(&answer);
+    return KV_OK;
+}
+
+const struct cli_verb cmd_session[] = {
+    {.noun = "session",
+     .verb = "open",
+     .run = run_open,
+     .options = open_options,
+     .summary = "Open a KSeF session as the integration whose account this is.",
+     .more = "Prints the access token, as the API gives it: mind where the output goes.",
+     .examples = "  ksefvault session open --context Nip:5265877635 --json\n"},
+    {.noun = NULL},
+};
