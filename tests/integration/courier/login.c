@@ -178,7 +178,7 @@ enum kv_code login_end(struct world *world, struct login *login)
 enum kv_code login_use(struct world *world, struct login *login)
 {
     struct kv_courier_request request = {.method = "GET",
-                                         .path = "/auth/sessions?pageSize=10",
+                                         .path = "/auth/sessions?pageSize=100",
                                          .bearer = login->tokens.access.token,
                                          .deadline_ms = 10000};
     struct answer *answer = world_call(world, world->ksef, &request);
@@ -188,10 +188,9 @@ enum kv_code login_use(struct world *world, struct login *login)
                                       kv_bytes_str(answer->retry_after),
                                       kv_bytes(answer->body, answer->body_len)};
         code = kv_ksef_read_error(&reply, &login->error, &login->err);
-    } else if (code == KV_OK) {
-        /* the session that we are is in the list */
-        assert_non_null(memmem(answer->body, answer->body_len, login->started.reference,
-                               strlen(login->started.reference)));
+    } else if (code == KV_OK && memmem(answer->body, answer->body_len, login->started.reference,
+                                       strlen(login->started.reference)) == NULL) {
+        code = KV_E_KSEF_ANSWER; /* the session that we are is not in the list */
     }
     free(answer);
     return code;

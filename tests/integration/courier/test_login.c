@@ -257,7 +257,7 @@ static void each_fault_of_ksef_or_its_gateway_has_its_code(void **state)
 
             enum kv_code code = steps[s].step(world, &login);
 
-            /* the list of sessions is used unread: what cannot be parsed is not noticed there */
+            /* the list of sessions is only searched: half of it may do */
             bool unread = code == KV_OK && steps[s].step == login_use;
             if ((code != cases[i].want && !unread) || login.error.retry_after_s != cases[i].wait) {
                 fail_msg("%s: %s, wait %u: %s", json, kv_code_word(code), login.error.retry_after_s,
