@@ -11,13 +11,16 @@ from pki import make_tls
 from server import Server
 from store import write_atomically
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 def main():
     """Serve until SIGTERM or SIGINT."""
     arguments = _parse_arguments()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    # Blocked before any thread starts, so that only sigwait below takes them. A
+    # handler would hang when the kernel gives the signal to another thread: Python
+    # runs it in the main thread, which sleeps.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     state = arguments.state
     os.umask(0o022)
     state.mkdir(parents=True, exist_ok=True)
@@ -29,7 +32,7 @@ def main():
         thread.start()
         write_atomically(state / "port", f"{server.server_port}\n".encode())
         write_atomically(ready, b"")
-        stop.wait()
+        signal.sigwait(STOP_SIGNALS)
         ready.unlink(missing_ok=True)
         server.shutdown()
         thread.join()

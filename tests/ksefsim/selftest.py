@@ -58,9 +58,13 @@ class Simulator:
         self.tls = ssl.create_default_context(cafile=str(self.state / "ca.pem"))
 
     def stop(self):
-        """SIGTERM, and the exit status."""
+        """SIGTERM, and the exit status; one that hangs is killed and fails the test."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=START_SECONDS)
+        try:
+            return self.process.wait(timeout=START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
 
     def call(self, method, path, body=None, headers=None, host="127.0.0.1", timeout=20):
         """(status, headers, body bytes) of one request on its own connection."""
@@ -1306,6 +1310,15 @@ class StopTest(unittest.TestCase):
         idle.close()
         self.assertFalse((sim.state / "ready").exists())
         sim.folder.cleanup()
+
+    def test_sigterm_with_busy_threads(self):
+        """The signal ends it, whichever thread the kernel gives it to."""
+        for _ in range(5):
+            sim = Simulator()
+            idle = socket.create_connection(("127.0.0.1", sim.port))
+            self.assertEqual(sim.stop(), 0)
+            idle.close()
+            sim.folder.cleanup()
 
 
 # --- tools over documents ----------------------------------------------------
