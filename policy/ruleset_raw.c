@@ -197,6 +197,7 @@ struct complaint {
     unsigned lines;
 };
 
+KV_PRINTF(3, 0)
 static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
     struct complaint *complaint = ctx;
