@@ -72,6 +72,7 @@ struct complaint {
     char text[128];
 };
 
+KV_PRINTF(3, 0)
 static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
     struct complaint *complaint = ctx;
@@ -206,12 +207,17 @@ enum kv_code kv_config_load(const char *path, struct kv_config **out, struct kv_
     cyaml_config_t cyaml = reader(&complaint);
     struct kv_config *config = NULL;
     if (code == KV_OK) {
-        cyaml_err_t rc = cyaml_load_data(text.data, text.len, &cyaml, &config_schema,
-                                         (cyaml_data_t **)&config, NULL);
+        /* never NULL, which libyaml asserts against, even for an empty file */
+        const uint8_t *yaml = (const uint8_t *)kv_buf_str(&text);
+        cyaml_err_t rc =
+            cyaml_load_data(yaml, text.len, &cyaml, &config_schema, (cyaml_data_t **)&config, NULL);
         if (rc != CYAML_OK) {
             code = KV_REFUSE(err, KV_E_CONFIG, "%.80s: %s", path,
                              complaint.text[0] != '\0' ? complaint.text : cyaml_strerror(rc));
         }
+    }
+    if (code == KV_OK && config == NULL) {
+        code = KV_REFUSE(err, KV_E_CONFIG, "%.120s is empty", path);
     }
     if (code == KV_OK) {
         code = check(config, path, err);

@@ -1,0 +1,62 @@
+#include "core/err.h"
+
+#include "tests/unit/kv_test.h"
+
+#include <errno.h>
+
+static enum kv_code fails(struct kv_err *err)
+{
+    errno = ENOSPC;
+    return KV_FAIL(err, KV_E_IO, KV_ERRNO, "write %d", 7);
+}
+
+static void a_failure_keeps_code_cause_origin_and_sentence(void **state)
+{
+    (void)state;
+    struct kv_err err;
+    char cause[64];
+    assert_int_equal(fails(&err), KV_E_IO);
+    assert_int_equal(err.code, KV_E_IO);
+    assert_string_equal(err.msg, "write 7");
+    assert_non_null(strstr(err.origin, "test_err.c:"));
+    assert_string_equal(kv_cause_text(err.cause, cause, sizeof cause), "No space left on device");
+}
+
+static void context_goes_in_front_and_the_code_stays(void **state)
+{
+    (void)state;
+    struct kv_err err;
+    assert_int_equal(fails(&err), KV_E_IO);
+    assert_int_equal(kv_wrap(&err, "store '%s'", "x"), KV_E_IO);
+    assert_string_equal(err.msg, "store 'x': write 7");
+}
+
+static void a_long_message_is_cut_not_overrun(void **state)
+{
+    (void)state;
+    struct kv_err err;
+    char longer[400];
+    memset(longer, 'y', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    assert_int_equal(KV_REFUSE(&err, KV_E_LIMIT, "%s", longer), KV_E_LIMIT);
+    assert_int_equal(strlen(err.msg), sizeof err.msg - 1);
+    assert_int_equal(kv_wrap(&err, "%s", longer), KV_E_LIMIT);
+    assert_int_equal(strlen(err.msg), sizeof err.msg - 1);
+}
+
+static void nobody_has_to_listen(void **state)
+{
+    (void)state;
+    assert_int_equal(fails(NULL), KV_E_IO);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_failure_keeps_code_cause_origin_and_sentence),
+        cmocka_unit_test(context_goes_in_front_and_the_code_stays),
+        cmocka_unit_test(a_long_message_is_cut_not_overrun),
+        cmocka_unit_test(nobody_has_to_listen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
