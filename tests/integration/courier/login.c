@@ -178,7 +178,7 @@ enum kv_code login_end(struct world *world, struct login *login)
 enum kv_code login_use(struct world *world, struct login *login)
 {
     struct kv_courier_request request = {.method = "GET",
-                                         .path = "/auth/sessions?pageSize=100",
+                                         .path = "/auth/sessions?pageSize=10",
                                          .bearer = login->tokens.access.token,
                                          .deadline_ms = 10000};
     struct answer *answer = world_call(world, world->ksef, &request);
@@ -188,9 +188,8 @@ enum kv_code login_use(struct world *world, struct login *login)
                                       kv_bytes_str(answer->retry_after),
                                       kv_bytes(answer->body, answer->body_len)};
         code = kv_ksef_read_error(&reply, &login->error, &login->err);
-    } else if (code == KV_OK && memmem(answer->body, answer->body_len, login->started.reference,
-                                       strlen(login->started.reference)) == NULL) {
-        code = KV_E_KSEF_ANSWER; /* the session that we are is not in the list */
+    } else if (code == KV_OK && memmem(answer->body, answer->body_len, "\"items\"", 7) == NULL) {
+        code = KV_E_KSEF_ANSWER; /* not a list of sessions */
     }
     free(answer);
     return code;

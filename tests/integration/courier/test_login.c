@@ -229,7 +229,7 @@ static void each_fault_of_ksef_or_its_gateway_has_its_code(void **state)
         {"\"kind\":\"literal\",\"status\":302", KV_E_KSEF_ANSWER, 0},
         {"\"kind\":\"literal\",\"status\":429,\"content_type\":\"text/plain\"", KV_E_KSEF_RATE, 60},
         {"\"kind\":\"slow\",\"delay\":0.2", KV_OK, 0},
-        {"\"kind\":\"trickle\",\"delay\":0.001", KV_OK, 0},
+        {"\"kind\":\"trickle\",\"delay\":0.0001", KV_OK, 0},
         {"\"kind\":\"warning\"", KV_OK, 0},
     };
     static const struct {
