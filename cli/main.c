@@ -25,8 +25,13 @@ static void report(const struct cli *cli, const struct kv_err *err)
         fputc('\n', stderr);
     }
     fputs("next: ", stderr);
-    cli_put(stderr, kv_bytes_str(next[0] == '\0' ? row->next : next));
-    fputc('\n', stderr);
+    if (err->code == KV_E_USAGE && cli->verb != NULL) {
+        fprintf(stderr, "ksefvault %s%s%s --help\n", cli->verb->noun,
+                cli->verb->verb == NULL ? "" : " ", cli->verb->verb == NULL ? "" : cli->verb->verb);
+    } else {
+        cli_put(stderr, kv_bytes_str(next[0] == '\0' ? row->next : next));
+        fputc('\n', stderr);
+    }
     if (cli->json && cli->problem != NULL) {
         cli_put_json(cli->problem);
     }

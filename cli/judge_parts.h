@@ -1,0 +1,56 @@
+/* The parts of the judge; only for judge*.c. */
+#ifndef KV_CLI_JUDGE_PARTS_H
+#define KV_CLI_JUDGE_PARTS_H
+
+#include "cli/judge.h"
+
+#define IN_FLIGHT_MS (15 * KV_MINUTE_MS)
+
+/* Where a record lies. */
+struct place {
+    char file[48]; /* records.jsonl, or a segment */
+    uint64_t line, seq;
+};
+
+struct intents {
+    struct intent {
+        struct place place;
+        int64_t ts_ms;
+        unsigned outcomes;
+    } * list; /* owned; by seq */
+    size_t count, cap;
+    uint64_t last_start; /* seq of the last agent.start */
+    int64_t last_ts_ms;
+};
+
+/* The paths below approvals/ that records name. */
+struct approvals {
+    char **paths; /* owned */
+    size_t count, cap;
+};
+
+struct judge {
+    const struct kv_reader *reader;
+    struct cli_progress *progress;
+    struct kv_findings findings;
+    struct kv_state *state;
+    bool fold_ended; /* it refused a record */
+    struct intents intents;
+    uint64_t in_flight;
+    struct approvals approvals;
+};
+
+/* A finding; `place` may be NULL, then it is of `file`. */
+void judge_find(struct judge *judge, enum kv_verify_exit exit, const char *stage,
+                const struct place *place, const char *file, enum kv_event ev, const char *what);
+struct place judge_place(const struct judge *judge, const struct kv_entry *entry);
+
+/* judge_intents.c */
+void judge_intents_entry(struct judge *judge, const struct kv_entry *entry);
+void judge_intents_finish(struct judge *judge);
+/* judge_files.c */
+KV_MUST_USE enum kv_code judge_files_entry(struct judge *judge, const struct kv_entry *entry,
+                                           struct kv_err *err);
+KV_MUST_USE enum kv_code judge_files_finish(struct judge *judge, struct kv_err *err);
+
+#endif
