@@ -129,7 +129,9 @@ enum kv_code kv_note_open(struct kv_bytes note, const struct kv_vkey *keys, size
 {
     uint8_t blob[BLOB_MAX];
     struct signature sig = {.blob = blob};
-    struct kv_bytes body, lines, line;
+    struct kv_bytes body = KV_BYTES_NULL;
+    struct kv_bytes lines = KV_BYTES_NULL;
+    struct kv_bytes line;
     enum kv_code code = split(note, &body, &lines, err);
     if (code != KV_OK) {
         return code;
@@ -227,14 +229,15 @@ enum kv_code kv_tlog_proof_read(struct kv_bytes text, struct kv_tlog_proof *out,
     if (!take_prefix(&line, "index ") || !kv_parse_u64(line, KV_NUMBER_MAX, &proof.index)) {
         return KV_REFUSE(err, KV_E_LEDGER_PROOF, "the line `index` is malformed");
     }
-    while (take_line(&text, &line) && line.len > 0) {
+    bool more = take_line(&text, &line);
+    for (; more && line.len > 0; more = take_line(&text, &line)) {
         if (proof.proof.count == KV_PROOF_MAX ||
             !kv_hash_from_base64(line, &proof.proof.hash[proof.proof.count])) {
             return KV_REFUSE(err, KV_E_LEDGER_PROOF, "a hash of the proof is malformed");
         }
         proof.proof.count++;
     }
-    if (text.len == 0) {
+    if (!more || text.len == 0) { /* the empty line was not reached, or nothing is behind it */
         return KV_REFUSE(err, KV_E_LEDGER_PROOF, "no checkpoint behind the proof");
     }
     proof.note = text;

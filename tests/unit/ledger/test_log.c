@@ -1,5 +1,9 @@
 #include "tests/unit/ledger/log_test.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
 struct seen {
     uint64_t count;
     uint64_t refuse_at; /* seq; UINT64_MAX: none */
@@ -362,6 +366,98 @@ static void the_reserve_is_given_back_in_steps(void **state)
     folder_free(&f);
 }
 
+/* The kernel may have dropped the dirty pages and forgotten the error: trying again could "succeed"
+ * without them. Only a new start recovers. */
+static void a_failed_write_is_never_repeated(void **state)
+{
+    (void)state;
+    struct folder f = folder_new();
+    struct kv_log *log = found(&f, 1);
+    struct kv_err err = {0};
+    struct rlimit was, tight;
+    struct seen seen;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    tight = (struct rlimit){16, was.rlim_max};
+    must(append(log, stop_record("x"), 9000, &err), &err);
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    enum kv_code first = kv_log_flush(log, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+
+    assert_int_equal(first, KV_E_LEDGER_WRITE);
+    assert_int_equal(kv_log_flush(log, &err), KV_E_LEDGER_WRITE);
+    assert_int_equal(append(log, stop_record("x"), 9000, &err), KV_E_LEDGER_WRITE);
+    assert_int_equal(kv_log_size(log), 3);
+    kv_log_free(log);
+    log = open_log(&f, &seen);
+    assert_int_equal(kv_log_size(log), 3);
+    must(append(log, stop_record("x"), 9000, &err), &err);
+    must(kv_log_flush(log, &err), &err);
+    kv_log_free(log);
+    folder_free(&f);
+}
+
+/* Writes turns until it is killed, and says after each flush how many records are durable. */
+static void serve_until_killed(struct folder *f, int acknowledge)
+{
+    struct kv_log *log = NULL;
+    struct kv_err err = {0};
+    if (kv_log_open(f->fd, small_log(), NULL, NULL, NULL, &log, &err) != KV_OK) {
+        _exit(1);
+    }
+    for (;;) {
+        for (int i = 0; i < 3; i++) {
+            if (append(log, stop_record("signal"), 9000, &err) != KV_OK) {
+                _exit(1);
+            }
+        }
+        if (kv_log_flush(log, &err) != KV_OK || kv_log_tend(log, &err) != KV_OK) {
+            _exit(1);
+        }
+        uint64_t size = kv_log_size(log);
+        if (write(acknowledge, &size, sizeof size) != (ssize_t)sizeof size) {
+            _exit(1);
+        }
+    }
+}
+
+static void what_was_acknowledged_survives_being_killed(void **state)
+{
+    (void)state;
+    struct folder f = folder_new();
+    struct seen seen;
+    kv_log_free(found(&f, 0));
+    for (int round = 0; round < 8; round++) {
+        int ends[2];
+        uint64_t acknowledged = 0;
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            serve_until_killed(&f, ends[1]);
+        }
+        assert_int_equal(close(ends[1]), 0);
+        assert_int_equal(read(ends[0], &acknowledged, sizeof acknowledged), sizeof acknowledged);
+        assert_int_equal(usleep(5000), 0);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status));
+        uint64_t last;
+        while (read(ends[0], &last, sizeof last) == (ssize_t)sizeof last) {
+            acknowledged = last;
+        }
+        assert_int_equal(close(ends[0]), 0);
+
+        struct kv_log *log = open_log(&f, &seen);
+        assert_int_equal(kv_log_status(log)->state, KV_LOG_GOOD);
+        assert_true(kv_log_size(log) >= acknowledged);
+        assert_int_equal(seen.count, kv_log_size(log));
+        kv_log_free(log);
+    }
+    folder_free(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +474,8 @@ int main(void)
         cmocka_unit_test(a_removed_or_replaced_segment_is_noticed),
         cmocka_unit_test(a_changed_record_is_not_given_out),
         cmocka_unit_test(the_reserve_is_given_back_in_steps),
+        cmocka_unit_test(a_failed_write_is_never_repeated),
+        cmocka_unit_test(what_was_acknowledged_survives_being_killed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
