@@ -1,0 +1,145 @@
+/* A token: what a keeper works with, whichever device holds the keys. The kind (PKCS#11; TPM 2.0)
+ * is behind a table of functions; who opens one names the kind, everybody else only this.
+ *
+ * One process, one token, one login. Keys are named by labels of 1 to 63 visible ASCII characters;
+ * they are made on the token and never leave it. */
+#ifndef KV_CORE_TOKEN_H
+#define KV_CORE_TOKEN_H
+
+#include "core/err.h"
+#include "core/hash.h"
+
+#define KV_TOKEN_LABEL_LEN 64  /* with NUL, of keys */
+#define KV_TOKEN_SPKI_MAX  600 /* bytes; RSA-4096 needs 550 */
+#define KV_TOKEN_SIG_MAX   512 /* bytes; RSA-4096 */
+#define KV_TOKEN_WHY_LEN   128
+
+enum kv_token_key_type { KV_TOKEN_EC_P256, KV_TOKEN_RSA_2048, KV_TOKEN_KEY_TYPE_COUNT };
+
+/* Each signs a SHA-256 digest. Signatures: ECDSA r‖s (64 bytes), RSA as of PKCS #1. */
+enum kv_token_mechanism {
+    KV_TOKEN_ECDSA,
+    KV_TOKEN_RSA_PKCS1_SHA256,
+    KV_TOKEN_RSA_PSS_SHA256, /* MGF1 with SHA-256, salt of 32 bytes */
+    KV_TOKEN_MECHANISM_COUNT
+};
+
+/* How well the keys are kept, and who says so; larger is better. */
+enum kv_custody {
+    KV_CUSTODY_SOFTWARE, /* a software token was recognised */
+    KV_CUSTODY_CLAIMED,  /* the module says so; nothing proves it */
+    KV_CUSTODY_ATTESTED, /* evidence of the vendor was verified */
+};
+
+static inline const char *kv_custody_word(enum kv_custody custody)
+{
+    switch (custody) {
+    case KV_CUSTODY_SOFTWARE: return "software";
+    case KV_CUSTODY_CLAIMED: return "claimed";
+    case KV_CUSTODY_ATTESTED: return "attested";
+    }
+    return "software";
+}
+
+/* What the token says of itself: visible ASCII, anything else shown as `?`. */
+struct kv_token_info {
+    char label[33];
+    char manufacturer[33];
+    char model[17];
+    char serial[17];
+    enum kv_custody custody;
+    char custody_why[KV_TOKEN_WHY_LEN]; /* one sentence: the evidence for it */
+};
+
+struct kv_token_key {
+    uint64_t handle; /* of the private key; valid until the token is closed */
+    enum kv_token_key_type type;
+    uint8_t spki[KV_TOKEN_SPKI_MAX]; /* SubjectPublicKeyInfo, DER (RFC 5280 §4.1) */
+    size_t spki_len;
+    /* as the module reports them */
+    bool local, sensitive, extractable, always_sensitive, never_extractable;
+};
+
+struct kv_token;
+struct kv_token_ops {
+    void (*close)(struct kv_token *token);
+    enum kv_code (*generate)(struct kv_token *token, const char *label, enum kv_token_key_type type,
+                             struct kv_token_key *out, struct kv_err *err);
+    enum kv_code (*find)(struct kv_token *token, const char *label, struct kv_token_key *out,
+                         struct kv_err *err);
+    enum kv_code (*sign)(struct kv_token *token, uint64_t handle, enum kv_token_mechanism mechanism,
+                         const struct kv_hash *digest, uint8_t *sig, size_t *len,
+                         struct kv_err *err);
+    enum kv_code (*random)(struct kv_token *token, uint8_t *out, size_t len, struct kv_err *err);
+    enum kv_code (*destroy)(struct kv_token *token, const char *label, struct kv_err *err);
+};
+
+/* The first member of each kind's own struct. */
+struct kv_token {
+    const struct kv_token_ops *ops;
+    struct kv_token_info info;
+};
+
+/* Log out and free; NULL is fine. */
+static inline void kv_token_close(struct kv_token *token)
+{
+    if (token != NULL) {
+        token->ops->close(token);
+    }
+}
+
+static inline void kv_token_closep(struct kv_token **token)
+{
+    kv_token_close(*token);
+    *token = NULL;
+}
+
+/* Borrowed until the token is closed. */
+static inline const struct kv_token_info *kv_token_info(const struct kv_token *token)
+{
+    return &token->info;
+}
+
+/* Make a key pair that is sensitive and not extractable; one that the token made otherwise is
+ * destroyed again. Errors: KV_E_TOKEN_KEY_EXISTS, KV_E_TOKEN_MECHANISM, KV_E_TOKEN…, KV_E_LIMIT (no
+ * label). */
+KV_MUST_USE static inline enum kv_code kv_token_generate(struct kv_token *token, const char *label,
+                                                         enum kv_token_key_type type,
+                                                         struct kv_token_key *out,
+                                                         struct kv_err *err)
+{
+    return token->ops->generate(token, label, type, out, err);
+}
+
+/* Errors: KV_E_TOKEN_KEY_MISSING; KV_E_TOKEN if there are two, or the private key does not belong
+ * to the public one. */
+KV_MUST_USE static inline enum kv_code kv_token_find(struct kv_token *token, const char *label,
+                                                     struct kv_token_key *out, struct kv_err *err)
+{
+    return token->ops->find(token, label, out, err);
+}
+
+/* Sign with the key of `handle`. *len: room in `sig` (KV_TOKEN_SIG_MAX is always enough), then the
+ * length of the signature. */
+KV_MUST_USE static inline enum kv_code kv_token_sign(struct kv_token *token, uint64_t handle,
+                                                     enum kv_token_mechanism mechanism,
+                                                     const struct kv_hash *digest, uint8_t *sig,
+                                                     size_t *len, struct kv_err *err)
+{
+    return token->ops->sign(token, handle, mechanism, digest, sig, len, err);
+}
+
+KV_MUST_USE static inline enum kv_code kv_token_random(struct kv_token *token, uint8_t *out,
+                                                       size_t len, struct kv_err *err)
+{
+    return token->ops->random(token, out, len, err);
+}
+
+/* Destroy both halves. Errors: KV_E_TOKEN_KEY_MISSING. */
+KV_MUST_USE static inline enum kv_code kv_token_destroy(struct kv_token *token, const char *label,
+                                                        struct kv_err *err)
+{
+    return token->ops->destroy(token, label, err);
+}
+
+#endif

@@ -1,0 +1,32 @@
+/* A PKCS#11 token as a kv_token: one module, one slot, one login, one session that stays open
+ * (closing the last one would log out: PKCS#11 v2.40 base §5.6). The process must not fork after
+ * opening. Errors name the code of docs/errors; the CK_RV is the cause, for the log. */
+#ifndef KV_PKCS11_TOKEN_H
+#define KV_PKCS11_TOKEN_H
+
+#include "core/secret.h"
+#include "core/token.h"
+
+/* Borrowed strings; what the configuration says of a slot. */
+struct kv_pkcs11_profile {
+    const char *module;         /* absolute path */
+    const char *module_sha256;  /* lower-case hex, or NULL: not checked */
+    const char *uri;            /* RFC 7512, `pkcs11:token=…`; must match exactly one token */
+    const char *init_args;      /* pReserved of C_Initialize, or NULL */
+    const char *lock_dir;       /* folder of the lock files; must exist */
+    const char *softhsm_tokens; /* SoftHSM's token folder, guarded while logging in, or NULL */
+};
+
+/* Load the module, find the token, keep others off it, log in once. *out is owned by the caller,
+ * who closes it with kv_token_close. The PIN may be wiped afterwards. Errors: KV_E_TOKEN_MODULE,
+ * KV_E_TOKEN_ABSENT, KV_E_TOKEN_IN_USE, KV_E_TOKEN_PIN, _PIN_LOW, _PIN_LOCKED, KV_E_TOKEN,
+ * KV_E_CONFIG (URI), KV_E_IO (lock, guard). */
+KV_MUST_USE enum kv_code kv_pkcs11_open(const struct kv_pkcs11_profile *profile,
+                                        const struct kv_secret *pin, struct kv_token **out,
+                                        struct kv_err *err);
+/* Destroy all keys of the token whose label begins with `prefix`; `token` comes from
+ * kv_pkcs11_open. *count: objects destroyed. */
+KV_MUST_USE enum kv_code kv_pkcs11_destroy_prefix(struct kv_token *token, const char *prefix,
+                                                  size_t *count, struct kv_err *err);
+
+#endif
