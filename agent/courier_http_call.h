@@ -8,6 +8,8 @@
 
 #include <curl/curl.h>
 
+#define KV_COURIER_URL_MAX 2048 /* bytes, base and path each */
+
 /* What all requests of a client share. */
 struct kv_courier_setup {
     char *url;        /* owned; no '/' at its end */

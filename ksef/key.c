@@ -138,7 +138,7 @@ enum kv_code kv_ksef_key_verify(struct kv_bytes spki, const struct kv_hash *dige
                                 struct kv_bytes signature, struct kv_err *err)
 {
     KV_CLEANUP(pkey_freep) EVP_PKEY *key = parse_spki(spki);
-    enum kv_ksef_key type;
+    enum kv_ksef_key type = KV_KSEF_KEY_EC_P256; /* gcc -O3 does not see that key_type sets it */
     enum kv_code code = key_type(key, spki.len, &type, err);
     if (code != KV_OK) {
         return code;
