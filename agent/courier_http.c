@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #define IDLE_CONNECTIONS 2L /* kept open between requests */
 
@@ -47,6 +48,7 @@ enum kv_code kv_courier_warm_up(const char *url, struct kv_err *err)
         freeaddrinfo(found); /* only the loading of NSS modules counts */
     }
     curl_free(host);
+    tzset(); /* else TLS opens /etc/localtime later */
     return KV_OK;
 }
 

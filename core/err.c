@@ -4,6 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A message that was cut may end inside a UTF-8 character: take the beginning of it away, for the
+ * message goes into JSON. */
+static void whole_characters(char *msg)
+{
+    size_t len = strlen(msg), tail = 0;
+    while (tail < len && tail < 3 && ((unsigned char)msg[len - 1 - tail] & 0xc0) == 0x80) {
+        tail++;
+    }
+    if (tail == len) {
+        return;
+    }
+    unsigned char first = (unsigned char)msg[len - 1 - tail];
+    size_t want = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
+    if (tail < want) {
+        msg[len - 1 - tail] = '\0';
+    }
+}
+
 enum kv_code kv_err_set(struct kv_err *err, enum kv_code code, struct kv_cause cause,
                         const char *origin, const char *fmt, ...)
 {
@@ -20,6 +38,9 @@ enum kv_code kv_err_set(struct kv_err *err, enum kv_code code, struct kv_cause c
     va_end(ap);
     if (n < 0) {
         err->msg[0] = '\0';
+    }
+    if (n >= (int)sizeof err->msg) {
+        whole_characters(err->msg);
     }
     return code;
 }
@@ -42,6 +63,7 @@ enum kv_code kv_wrap(struct kv_err *err, const char *fmt, ...)
             err->msg[at] = '\0';
         }
     }
+    whole_characters(err->msg);
     return err->code;
 }
 
