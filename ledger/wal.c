@@ -202,7 +202,7 @@ enum kv_code kv_wal_check(const struct kv_wal *wal, struct kv_err *err)
         return KV_OK;
     }
     kv_segment_name(wal->first, name);
-    if (fstat(wal->fd, &open_st) != 0 || open_st.st_nlink == 0 ||
+    if (fstat(wal->fd, &open_st) != 0 ||
         fstatat(wal->dir_fd, name, &name_st, AT_SYMLINK_NOFOLLOW) != 0 ||
         open_st.st_ino != name_st.st_ino || open_st.st_dev != name_st.st_dev) {
         return KV_REFUSE(err, KV_E_LEDGER_SAFE, "wal/%s was removed or replaced", name);

@@ -201,4 +201,43 @@ static inline struct kv_record *stop_record(const char *why)
     return rec;
 }
 
+/* The records of the vectors up to the last one that the checkpoint covers, but that one changed to
+ * another good record: the chain holds, only the root can tell. Lines with LF. */
+static inline struct kv_buf other_last_record(void)
+{
+    struct kv_buf all = load(VECTOR("v1/evidence/records.jsonl"));
+    struct kv_bytes rest = kv_buf_bytes(&all);
+    struct kv_bytes line;
+    struct kv_buf out;
+    kv_buf_init(&out, 1 << 20);
+    for (size_t seq = 0; seq < 73; seq++) {
+        assert_true(next_line(&rest, &line));
+        size_t at = out.len;
+        kv_buf_add_bytes(&out, line);
+        if (seq == 72) {
+            char *boot = strstr((char *)out.data + at, "\"boot\":\"");
+            assert_non_null(boot);
+            boot[8] = boot[8] == '0' ? '1' : '0';
+        }
+        kv_buf_add_str(&out, "\n");
+    }
+    kv_buf_clear(&all);
+    return out;
+}
+
+/* The same as a segment. */
+static inline struct kv_buf other_last_segment(void)
+{
+    struct kv_buf lines = other_last_record();
+    struct kv_bytes rest = kv_buf_bytes(&lines);
+    struct kv_bytes line;
+    struct kv_buf out;
+    kv_buf_init(&out, 1 << 20);
+    for (uint64_t seq = 0; next_line(&rest, &line); seq++) {
+        kv_wal_frame(seq, line, &out);
+    }
+    kv_buf_clear(&lines);
+    return out;
+}
+
 #endif

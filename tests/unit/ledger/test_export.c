@@ -1,6 +1,8 @@
 #include "tests/unit/ledger/log_test.h"
 
+#include "ledger/csv.h"
 #include "ledger/dir.h"
+#include "ledger/encode.h"
 #include "ledger/export.h"
 #include "ledger/verify.h"
 
@@ -237,6 +239,50 @@ static void a_damaged_ledger_is_exported_as_it_is(void **state)
     folder_free(&t.parent);
 }
 
+/* Before a crash was recovered from, a frame of an earlier life may follow the last record. */
+static void a_stale_frame_is_not_exported(void **state)
+{
+    (void)state;
+    struct folder f = vector_ledger();
+    struct target t = target_new();
+    struct kv_err err = {0};
+    struct kv_finding first;
+    struct kv_export_result result;
+    struct kv_export_options options = {.ledger_path = f.path, .target_path = t.path};
+    struct kv_record *rec = stop_record("stale");
+    struct kv_buf line, frame;
+    kv_buf_init(&line, 65536);
+    kv_buf_init(&frame, 65536);
+    rec->seq = 77;
+    rec->ts_ms = INT64_C(1800000000000);
+    rec->has_prev = true; /* of a record that is not there any more */
+    memcpy(rec->boot, "00c0ffee", 9);
+    assert_int_equal(kv_record_encode(rec, &line, &err), KV_OK);
+    kv_wal_frame(77, kv_buf_bytes(&line), &frame);
+    patch_file(f.fd, "wal/00000000000000000000.seg", 35677 - 256, kv_buf_bytes(&frame));
+    assert_int_equal(kv_export(&options, &result, &err), KV_OK);
+    assert_int_equal(result.records, 77);
+    assert_int_equal(verify(t.path, &first), KV_VERIFY_GOOD);
+    kv_record_free(rec);
+    kv_buf_clear(&line);
+    kv_buf_clear(&frame);
+    folder_free(&f);
+    folder_free(&t.parent);
+}
+
+static void a_cell_is_no_formula(void **state)
+{
+    (void)state;
+    struct kv_record *rec = stop_record("x");
+    struct kv_hash leaf = {{0xf8}}; /* + in base64 */
+    struct kv_buf out;
+    kv_buf_init(&out, 65536);
+    kv_csv_record(rec, &leaf, &out);
+    assert_non_null(strstr(kv_buf_str(&out), ",'+AAAA"));
+    kv_buf_clear(&out);
+    kv_record_free(rec);
+}
+
 static void single_records_are_proven(void **state)
 {
     (void)state;
@@ -271,6 +317,8 @@ int main(void)
         cmocka_unit_test(an_export_verifies_with_us_and_with_its_own_script),
         cmocka_unit_test(a_failed_export_leaves_nothing),
         cmocka_unit_test(a_damaged_ledger_is_exported_as_it_is),
+        cmocka_unit_test(a_stale_frame_is_not_exported),
+        cmocka_unit_test(a_cell_is_no_formula),
         cmocka_unit_test(single_records_are_proven),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -315,6 +315,22 @@ static void safe_mode_writes_nothing(void **state)
     folder_free(&f);
 }
 
+/* Everything chains, only the signed root knows better. */
+static void records_under_another_root_are_safe_mode(void **state)
+{
+    (void)state;
+    struct folder f = vector_ledger();
+    struct kv_buf segment = other_last_segment();
+    write_file(f.fd, FIRST, kv_buf_bytes(&segment));
+    struct kv_log *log = open_log(&f);
+    assert_int_equal(kv_log_status(log)->state, KV_LOG_DAMAGED);
+    assert_string_equal(kv_log_status(log)->bad_place, "public/checkpoint");
+    assert_int_equal(kv_log_status(log)->size, 73);
+    kv_log_free(log);
+    kv_buf_clear(&segment);
+    folder_free(&f);
+}
+
 static void a_newer_record_makes_the_ledger_read_only(void **state)
 {
     (void)state;
@@ -377,6 +393,7 @@ int main(void)
         cmocka_unit_test(sectors_in_any_order_lose_nothing_acknowledged),
         cmocka_unit_test(later_segments_go_with_what_was_before_them),
         cmocka_unit_test(safe_mode_writes_nothing),
+        cmocka_unit_test(records_under_another_root_are_safe_mode),
         cmocka_unit_test(a_newer_record_makes_the_ledger_read_only),
         cmocka_unit_test(a_full_disk_fails_the_next_segment_only),
     };

@@ -320,6 +320,26 @@ static void a_ledger_folder_is_verified_without_its_agent(void **state)
     folder_free(&f);
 }
 
+/* Everything chains, only the signed root knows better. */
+static void records_under_another_root_are_refused(void **state)
+{
+    (void)state;
+    struct kv_err err = {0};
+    struct folder f = variant("good");
+    struct kv_buf lines = other_last_record();
+    write_file(f.fd, "records.jsonl", kv_buf_bytes(&lines));
+    assert_int_equal(kv_manifest_write(f.fd, &err), KV_OK);
+    expect_place(f.path, "A5", "checkpoint");
+    folder_free(&f);
+    f = vector_ledger();
+    struct kv_buf segment = other_last_segment();
+    write_file(f.fd, "wal/00000000000000000000.seg", kv_buf_bytes(&segment));
+    expect_place(f.path, "A5", "public/checkpoint");
+    kv_buf_clear(&segment);
+    kv_buf_clear(&lines);
+    folder_free(&f);
+}
+
 static void a_folder_of_neither_kind_is_said_so(void **state)
 {
     (void)state;
@@ -342,6 +362,7 @@ int main(void)
         cmocka_unit_test(what_lies_in_the_folder_must_be_listed),
         cmocka_unit_test(side_rows_and_proofs_are_checked_where_they_are),
         cmocka_unit_test(a_ledger_folder_is_verified_without_its_agent),
+        cmocka_unit_test(records_under_another_root_are_refused),
         cmocka_unit_test(a_folder_of_neither_kind_is_said_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
