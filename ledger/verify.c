@@ -328,10 +328,7 @@ static enum kv_code check_records(struct run *run, struct kv_err *err)
             break;
         }
         if (code != KV_OK) {
-            if (err != NULL) {
-                *err = why;
-            }
-            return code;
+            return KV_FAIL(err, code, why.cause, "%s", why.msg);
         }
         if (!more) {
             result->tail = kv_reader_why(run->reader);
