@@ -1,0 +1,234 @@
+/* slot: the places in hardware that keep keys. Administration is for slots that the agent does not
+ * use at that moment; PINs come from a terminal, a descriptor or systemd, never from the command
+ * line or the environment. */
+#include "cli/cmd.h"
+
+#include "cli/out.h"
+#include "cli/slot.h"
+
+#define LIST_TIMEOUT_MS 30000
+
+static const struct cli_option list_options[] = {
+    {"module", "PATH", CLI_MANY, "also the slots of this PKCS#11 module"},
+    {NULL, NULL, CLI_OPTIONAL, NULL},
+};
+static const struct cli_option init_options[] = {
+    {"label", "TEXT", CLI_REQUIRED, "name of the token, as in the slot's uri: pkcs11:token=TEXT"},
+    {"so-pin-fd", "N", CLI_OPTIONAL, "read the security officer's PIN from this descriptor"},
+    {"so-pin-credential", "NAME", CLI_OPTIONAL, "... from this systemd credential"},
+    {"pin-fd", "N", CLI_OPTIONAL, "read the user PIN from this descriptor"},
+    {"pin-credential", "NAME", CLI_OPTIONAL, "... from this systemd credential"},
+    {NULL, NULL, CLI_OPTIONAL, NULL},
+};
+static const struct cli_option check_options[] = {
+    {"pin-fd", "N", CLI_OPTIONAL,
+     "read the PIN from this descriptor (default, as root: the "
+     "configured source; else a question)"},
+    {"pin-credential", "NAME", CLI_OPTIONAL, "... from this systemd credential"},
+    {NULL, NULL, CLI_OPTIONAL, NULL},
+};
+
+static void on_slot(const struct kv_slot_info *slot, void *rows)
+{
+    json_t *row =
+        json_pack("{s:I,s:b,s:b,s:b}", "id", (json_int_t)slot->id, "present", slot->present,
+                  "initialised", slot->initialised, "userPin", slot->user_pin_set);
+    const struct {
+        const char *key, *value;
+    } texts[] = {{"label", slot->label},
+                 {"manufacturer", slot->manufacturer},
+                 {"model", slot->model},
+                 {"serial", slot->serial},
+                 {"uri", slot->uri}};
+    for (size_t i = 0; i < KV_COUNT(texts); i++) {
+        if (texts[i].value[0] != '\0') {
+            json_object_set_new(row, texts[i].key, json_string(texts[i].value));
+        }
+    }
+    json_array_append_new(rows, row);
+}
+
+static void name_module(json_t *rows, size_t from, const char *module)
+{
+    for (size_t i = from; i < json_array_size(rows); i++) {
+        json_object_set_new(json_array_get(rows, i), "module", json_string(module));
+    }
+}
+
+/* Modules that several slots share are asked once. */
+static bool asked_before(const struct kv_config *config, unsigned i)
+{
+    for (unsigned k = 0; k < i; k++) {
+        if (strcmp(config->slots[k].module, config->slots[i].module) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum kv_code list_modules(struct cli *cli, json_t *rows, struct kv_err *err)
+{
+    const struct kv_config *config = NULL;
+    const char *module;
+    bool named = cli_get(cli, "module") != NULL;
+    if (cli_config(cli, &config, err) != KV_OK && (!named || cli->config_path != NULL)) {
+        return err->code; /* with --module a machine without configuration can be looked at */
+    }
+    for (unsigned i = 0; config != NULL && i < config->slots_count; i++) {
+        struct slot slot;
+        size_t from = json_array_size(rows);
+        if (asked_before(config, i)) {
+            continue;
+        }
+        if (slot_take(config, &config->slots[i], &slot, err) != KV_OK ||
+            kv_slot_list(slot.profile.module, slot.profile.init_args, &slot.account,
+                         LIST_TIMEOUT_MS, on_slot, rows, err) != KV_OK) {
+            return kv_wrap(err, "slot %s", config->slots[i].name);
+        }
+        name_module(rows, from, config->slots[i].module);
+    }
+    for (size_t i = 0; (module = cli_get_n(cli, "module", i)) != NULL; i++) {
+        struct kv_slot_account account = {.uid = getuid(), .gid = getgid()};
+        size_t from = json_array_size(rows);
+        if (kv_slot_list(module, NULL, &account, LIST_TIMEOUT_MS, on_slot, rows, err) != KV_OK) {
+            return kv_wrap(err, "%.80s", module);
+        }
+        name_module(rows, from, module);
+    }
+    return KV_OK;
+}
+
+static enum kv_code run_list(struct cli *cli, struct kv_err *err)
+{
+    static const struct cli_column columns[] = {
+        {"SLOT", "id"},       {"TOKEN", "label"}, {"MODEL", "model"}, {"SERIAL", "serial"},
+        {"READY", "userPin"}, {"URI", "uri"},     {NULL, NULL}};
+    json_t *rows = json_array();
+    enum kv_code code = list_modules(cli, rows, err);
+    if (code == KV_OK && cli->json) {
+        json_t *object = json_pack("{s:O}", "slots", rows);
+        cli_put_json(object);
+        json_decref(object);
+    } else if (code == KV_OK) {
+        cli_put_table(rows, columns, "The modules have no slots.");
+    }
+    json_decref(rows);
+    return code;
+}
+
+static enum kv_code run_init(struct cli *cli, struct kv_err *err)
+{
+    struct slot slot;
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *so_pin = NULL;
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *pin = NULL;
+    const char *label = cli_get(cli, "label");
+    const char *name = cli_operand(cli, 0);
+    if (slot_find(cli, name, &slot, err) != KV_OK ||
+        slot_pin(cli, &slot, "so-pin", "Security officer's PIN of the new token", true, &so_pin,
+                 err) != KV_OK ||
+        slot_pin(cli, &slot, "pin", "User PIN of the new token", true, &pin, err) != KV_OK) {
+        return err->code;
+    }
+    if (kv_slot_init(&slot.profile, &slot.account, label, so_pin, pin, err) != KV_OK) {
+        return err->code;
+    }
+    if (cli->json) {
+        json_t *object = json_pack("{s:s,s:s}", "slot", name, "label", label);
+        cli_put_json(object);
+        json_decref(object);
+        return KV_OK;
+    }
+    cli_say("The token '%s' is initialised. Keep the security officer's PIN apart from this "
+            "machine.\nnext: `ksefvault slot check %s` tries everything that is needed\n",
+            label, name);
+    return KV_OK;
+}
+
+static void on_row(const struct kv_slot_row *row, void *rows)
+{
+    json_array_append_new(
+        rows, json_pack("{s:s,s:b,s:s}", "what", row->what, "ok", row->ok, "detail", row->detail));
+}
+
+static enum kv_code run_check(struct cli *cli, struct kv_err *err)
+{
+    static const struct cli_column columns[] = {
+        {"CHECK", "what"}, {"GOOD", "ok"}, {"DETAIL", "detail"}, {NULL, NULL}};
+    struct slot slot;
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *pin = NULL;
+    if (slot_find(cli, cli_operand(cli, 0), &slot, err) != KV_OK ||
+        slot_pin(cli, &slot, "pin", "User PIN", false, &pin, err) != KV_OK) {
+        return err->code;
+    }
+    json_t *rows = json_array();
+    if (cli->terminal) {
+        fputs("trying the slot; some modules take a while\n", stderr);
+    }
+    enum kv_code code = kv_slot_check(&slot.profile, &slot.account, pin, on_row, rows, err);
+    if (cli->json) {
+        json_t *object = json_pack("{s:b,s:O}", "ok", code == KV_OK, "checks", rows);
+        cli_put_json(object);
+        json_decref(object);
+    } else if (json_array_size(rows) > 0) {
+        cli_put_table(rows, columns, "");
+    }
+    json_decref(rows);
+    return code;
+}
+
+static enum kv_code run_unlock(struct cli *cli, struct kv_err *err)
+{
+    struct kv_api_answer answer;
+    json_t *args = json_pack("{s:s}", "name", cli_operand(cli, 0));
+    if (cli_call(cli, KV_CALL_SLOT_UNLOCK, args, &answer, err) != KV_OK) {
+        return err->code;
+    }
+    if (cli->json) {
+        cli_put_json(answer.body);
+    } else {
+        cli_put_member("next", answer.body, "next");
+    }
+    kv_api_answer_clear(&answer);
+    return KV_OK;
+}
+
+const struct cli_verb cmd_slot[] = {
+    {.noun = "slot",
+     .verb = "list",
+     .run = run_list,
+     .options = list_options,
+     .summary = "The slots of the configured modules and their tokens.",
+     .examples = "  ksefvault slot list\n"
+                 "  ksefvault slot list --module /usr/lib/softhsm/libsofthsm2.so\n"},
+    {.noun = "slot",
+     .verb = "init",
+     .run = run_init,
+     .operands = "NAME",
+     .operands_min = 1,
+     .operands_max = 1,
+     .options = init_options,
+     .summary = "Initialise an empty token for a configured slot.",
+     .more = "PINs are asked for on the terminal, or read from descriptors. A token that is "
+             "initialised is never\nchanged.",
+     .examples =
+         "  ksefvault slot init main --label ksefvault\n"
+         "  ksefvault slot init main --label ksefvault --so-pin-fd 8 --pin-fd 9 8<so 9<pin\n"},
+    {.noun = "slot",
+     .verb = "check",
+     .run = run_check,
+     .operands = "NAME",
+     .operands_min = 1,
+     .operands_max = 1,
+     .options = check_options,
+     .summary = "Log in and try everything that the agent will need; leaves nothing behind.",
+     .examples = "  ksefvault slot check main\n"},
+    {.noun = "slot",
+     .verb = "unlock",
+     .run = run_unlock,
+     .operands = "NAME",
+     .operands_min = 1,
+     .operands_max = 1,
+     .summary = "Have the agent try a slot's PIN once more, after its source was corrected (root).",
+     .examples = "  ksefvault slot unlock main\n"},
+    {.noun = NULL},
+};
