@@ -66,6 +66,7 @@ X(REQ_NAME, "request.name-unknown", 409, REFUSED, WHEN_LIFTED, "The request name
 X(REQ_LIMIT, "request.policy-limit", 409, REFUSED, WHEN_LIFTED, "The request exceeds a limit of the active policy.", "Ask for less, or propose another policy: `ksefvault policy propose`.") \
 X(REQ_POLICY_TEXT, "request.policy-text", 400, REFUSED, NEVER, "The policy's sentences or ended grants are not those that follow from its text.", "Let `ksefvault policy propose` make the request.") \
 X(REQ_CRED_SHARED, "request.credential-shared", 409, REFUSED, WHEN_LIFTED, "This credential serves another integration already.", "Create a credential for this integration, or end the other grant.") \
+X(REQ_ACTION, "request.not-supported", 501, REFUSED, NEVER, "This version does not carry out requests of this kind.", "Use a version that does; CHANGELOG.md tells.") \
 X(REQ_CHANGED, "request.superseded", 409, REFUSED, NEVER, "What the request would change has been changed since.", "Make the request anew.") \
 X(REQ_PENDING, "request.waiting", 202, WAITING, WHEN_LIFTED, "The request waits for approvals.", "`ksefvault request show ID` tells who may give them.") \
 X(CALLER_UNKNOWN, "policy.caller-unknown", 403, REFUSED, WHEN_LIFTED, "No registered integration runs under this account.", "Register it: `ksefvault integration register --help`; finance and a custodian approve.") \
@@ -111,6 +112,7 @@ X(LEDGER_NOTE, "ledger.note", 500, FAILED, NEVER, "A signed note or checkpoint i
 X(LEDGER_PROOF, "ledger.proof", 500, FAILED, NEVER, "A proof does not lead to the root.", "Get the record and its proof again; if it stays so, tell an auditor.") \
 X(LEDGER_BLOB, "ledger.blob", 500, FAILED, NEVER, "A file that a record names is missing or changed.", "`ksefvault ledger verify` names it; restore it from a backup.") \
 X(LEDGER_ILLEGAL, "ledger.illegal", 500, FAILED, NEVER, "A record is not one that the rules would have accepted.", "`ksefvault ledger verify` names it; tell an auditor.") \
+X(LEDGER_NOT_APPROVED, "ledger.not-approved", 500, FAILED, NEVER, "A record gives something that was not approved by the people it needs.", "`ledger verify` names it; tell an auditor.") \
 X(LEDGER_NEWER, "ledger.newer-version", 503, UNREACHABLE, NEVER, "The ledger was written by a newer version.", "Install that version; this one only reads.") \
 X(LEDGER_LOCKED, "ledger.locked", 409, FAILED, AFTER, "Another agent uses this ledger.", "Stop the other agent.") \
 X(KSEF_UNREACHABLE, "ksef.unreachable", 502, LATER, AFTER, "KSeF could not be reached.", "Check network, proxy and CA file; `ksefvault status`.") \

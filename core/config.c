@@ -73,6 +73,8 @@ struct complaint {
 };
 
 KV_PRINTF(3, 0)
+static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args) KV_PRINTF(3, 0);
+
 static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
     struct complaint *complaint = ctx;

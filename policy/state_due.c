@@ -1,0 +1,247 @@
+/* What the agent writes by itself: consequences of approved requests and of time. */
+#include "policy/state_model.h"
+
+/* Whether the step of an approved request may happen now. */
+bool kv_request_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
+{
+    const struct kv_statement *st = r->text;
+    struct kv_bytes integration = kv_statement_get(st, KV_KEY_INTEGRATION);
+    struct kv_target target;
+    if (now_ms < r->not_before_ms || now_ms >= r->not_after_ms) {
+        return false;
+    }
+    const struct kv_person *p;
+    const struct kv_integration *n;
+    const struct kv_credential *c;
+    const struct kv_grant *g;
+    if (r->action == KV_ACTION_PERSON_ENROL) {
+        p = kv_state_person(s, kv_statement_get(st, KV_KEY_PERSON));
+        return p == NULL || !p->enabled;
+    }
+    if (r->action == KV_ACTION_PERSON_CHANGE || r->action == KV_ACTION_KEY_ENROL) {
+        p = kv_state_person(s, kv_statement_get(st, KV_KEY_PERSON));
+        return p != NULL && p->enabled;
+    }
+    if (r->action == KV_ACTION_INTEGRATION_REGISTER) {
+        return kv_state_integration(s, integration) == NULL;
+    }
+    if (r->action == KV_ACTION_INTEGRATION_CHANGE) {
+        n = kv_state_integration(s, integration);
+        return n != NULL &&
+               (r->step == 1 ||
+                kv_bytes_is(kv_statement_get(st, KV_KEY_REPLACES_REQUEST), n->request->id));
+    }
+    if (r->action == KV_ACTION_CREDENTIAL_CREATE) {
+        return r->step > 0 ||
+               kv_state_credential(s, kv_statement_get(st, KV_KEY_CREDENTIAL)) == NULL;
+    }
+    if (r->action == KV_ACTION_GRANT) {
+        n = kv_state_integration(s, integration);
+        c = kv_state_credential(s, kv_statement_get(st, KV_KEY_CREDENTIAL));
+        return n != NULL && !n->suspended && c != NULL && c->active && now_ms < c->to_ms;
+    }
+    if (r->action == KV_ACTION_RESUME && kv_statement_target(st, &target)) {
+        g = target.noun == KV_NOUN_GRANT ? kv_state_grant(s, target.id) : NULL;
+        n = target.noun == KV_NOUN_INTEGRATION ? kv_state_integration(s, target.id) : NULL;
+        return (g != NULL && g->state != KV_GRANT_CLOSING && now_ms < kv_grant_end_ms(s, g)) ||
+               (n != NULL && (n->suspended || n->suspended_ops != 0));
+    }
+    return r->action == KV_ACTION_POLICY;
+}
+
+/* The first request from this one of its kind: registrations with no event of their own wait. */
+static void set_from(struct kv_record *rec, enum kv_record_key to, const struct kv_statement *st,
+                     enum kv_key from)
+{
+    char text[KV_KEY_LEN];
+    kv_statement_copy(st, from, text, sizeof text);
+    kv_record_set(rec, to, text);
+}
+
+static void add_doc(struct kv_due *due)
+{
+    due->has_doc = true;
+    kv_record_add_doc(due->rec, KV_DOC_PUBLIC_KEY, kv_buf_bytes(&due->doc));
+}
+
+static void enrolment(const struct kv_request *r, enum kv_event ev, struct kv_due *due)
+{
+    const struct kv_statement *st = r->text;
+    due->rec = kv_record_new(ev);
+    kv_record_set(due->rec, KV_RK_REQ, r->id);
+    set_from(due->rec, KV_RK_PERSON, st, KV_KEY_PERSON);
+    if (ev == KV_EV_PERSON_ENROL) {
+        kv_record_info_str(due->rec, "duty", kv_duty_word(kv_statement_duty(st, KV_KEY_DUTY)));
+    }
+    if (kv_statement_has(st, KV_KEY_KEY)) {
+        set_from(due->rec, KV_RK_KEY, st, KV_KEY_KEY);
+        kv_buf_add_bytes(&due->doc, kv_statement_get(st, KV_KEY_PUBLIC_KEY));
+        kv_buf_add_str(&due->doc, "\n");
+        add_doc(due);
+    }
+}
+
+static void step_of(const struct kv_request *r, struct kv_due *due)
+{
+    const struct kv_statement *st = r->text;
+    struct kv_target target;
+    char id[KV_ID_LEN] = "";
+    enum kv_event ev = KV_EV_NONE;
+    if (r->action == KV_ACTION_PERSON_ENROL) {
+        enrolment(r, KV_EV_PERSON_ENROL, due);
+        return;
+    }
+    if (r->action == KV_ACTION_KEY_ENROL) {
+        enrolment(r, KV_EV_KEY_ENROL, due);
+        return;
+    }
+    if (r->action == KV_ACTION_CREDENTIAL_CREATE) {
+        return; /* needs the slot: kv_state_key_wanted */
+    }
+    if (r->action == KV_ACTION_RESUME && kv_statement_target(st, &target)) {
+        ev = target.noun == KV_NOUN_GRANT ? KV_EV_GRANT_RESUME : KV_EV_INTEG_RESUME;
+        memcpy(id, target.id.ptr, target.id.len < sizeof id ? target.id.len : 0);
+    } else if (r->action == KV_ACTION_INTEGRATION_CHANGE) {
+        ev = r->step == 1 ? KV_EV_INTEG_RESUME : KV_EV_INTEG_CHANGE;
+    } else if (r->action == KV_ACTION_INTEGRATION_REGISTER) {
+        ev = KV_EV_INTEG_REGISTER;
+    } else if (r->action == KV_ACTION_GRANT) {
+        ev = KV_EV_GRANT_ACTIVATE;
+    } else if (r->action == KV_ACTION_PERSON_CHANGE) {
+        ev = KV_EV_PERSON_CHANGE;
+    } else {
+        assert(r->action == KV_ACTION_POLICY); /* nothing else is opened */
+        ev = KV_EV_POLICY_ACTIVATE;
+    }
+    due->rec = kv_record_new(ev);
+    kv_record_set(due->rec, KV_RK_REQ, r->id);
+    if (ev == KV_EV_GRANT_RESUME) {
+        kv_record_set(due->rec, KV_RK_GRANT, id);
+    } else if (ev == KV_EV_GRANT_ACTIVATE) {
+        kv_record_set(due->rec, KV_RK_GRANT, r->id);
+        set_from(due->rec, KV_RK_INTEG, st, KV_KEY_INTEGRATION);
+        set_from(due->rec, KV_RK_CRED, st, KV_KEY_CREDENTIAL);
+    } else if (ev == KV_EV_PERSON_CHANGE) {
+        set_from(due->rec, KV_RK_PERSON, st, KV_KEY_PERSON);
+        kv_record_info_str(due->rec, "duty", kv_duty_word(kv_statement_duty(st, KV_KEY_DUTY_TO)));
+    } else if (ev == KV_EV_POLICY_ACTIVATE) {
+        due->wants_policy = kv_statement_hash(st, KV_KEY_POLICY_SHA256, &due->policy);
+    } else if (id[0] != '\0') {
+        kv_record_set(due->rec, KV_RK_INTEG, id);
+    } else {
+        set_from(due->rec, KV_RK_INTEG, st, KV_KEY_INTEGRATION);
+    }
+}
+
+static void expire(const struct kv_grant *g, const char *why, struct kv_due *due)
+{
+    due->rec = kv_record_new(KV_EV_GRANT_EXPIRE);
+    kv_record_set(due->rec, KV_RK_GRANT, g->id);
+    kv_record_info_str(due->rec, "why", why);
+}
+
+static void suspend(enum kv_event ev, enum kv_record_key key, const char *id, struct kv_due *due)
+{
+    due->rec = kv_record_new(ev);
+    kv_record_set(due->rec, key, id);
+    kv_record_set(due->rec, KV_RK_ERR, kv_code_word(KV_E_ALARM_COMPROMISED));
+}
+
+/* What takes away comes first, and does not wait for a checkpoint. */
+static void due_taking(const struct kv_state *s, const struct kv_moment *m, struct kv_due *due)
+{
+    if (s->cloned != NULL) {
+        due->rec = kv_record_new(KV_EV_ALARM_KEY_CLONED);
+        kv_record_set(due->rec, KV_RK_PERSON, s->cloned->person);
+        kv_record_set(due->rec, KV_RK_KEY, s->cloned->fingerprint);
+        return;
+    }
+    for (size_t i = 0; i < s->grants.count && due->rec == NULL; i++) {
+        const struct kv_grant *g = s->grants.item[i];
+        if (g->state == KV_GRANT_CLOSING) {
+            continue;
+        }
+        if (g->ends_by_policy) {
+            expire(g, "policy", due);
+        } else if (m->now_ms >= kv_grant_end_ms(s, g)) {
+            expire(g, "time", due);
+        } else if (g->has_max_uses && g->uses >= g->max_uses) {
+            expire(g, "uses", due);
+        } else if (g->compromised) {
+            suspend(KV_EV_GRANT_SUSPEND, KV_RK_GRANT, g->id, due);
+        }
+    }
+    for (size_t i = 0; i < s->integrations.count && due->rec == NULL; i++) {
+        const struct kv_integration *n = s->integrations.item[i];
+        if (n->compromised && !n->suspended) {
+            suspend(KV_EV_INTEG_SUSPEND, KV_RK_INTEG, n->id, due);
+        }
+    }
+    for (size_t i = 0; i < s->requests.count && due->rec == NULL; i++) {
+        const struct kv_request *r = s->requests.item[i];
+        if (kv_request_lapsed(s, r, m->now_ms)) {
+            due->rec = kv_record_new(KV_EV_REQUEST_LAPSE);
+            kv_record_set(due->rec, KV_RK_REQ, r->id);
+        }
+    }
+}
+
+void kv_state_due(const struct kv_state *state, const struct kv_moment *moment, bool give,
+                  struct kv_due *out)
+{
+    *out = (struct kv_due){.rec = NULL};
+    kv_buf_init(&out->doc, KV_BLOB_MAX);
+    if (!state->founded) {
+        return;
+    }
+    due_taking(state, moment, out);
+    for (size_t i = 0; give && i < state->requests.count && out->rec == NULL; i++) {
+        const struct kv_request *r = state->requests.item[i];
+        if (r->state == KV_REQUEST_APPROVED && kv_request_ready(state, r, moment->now_ms)) {
+            step_of(r, out);
+        }
+    }
+}
+
+const struct kv_request *kv_state_key_wanted(const struct kv_state *state,
+                                             const struct kv_moment *moment)
+{
+    for (size_t i = 0; i < state->requests.count; i++) {
+        const struct kv_request *r = state->requests.item[i];
+        if (r->action == KV_ACTION_CREDENTIAL_CREATE && r->state == KV_REQUEST_APPROVED &&
+            r->step == 0 && kv_request_ready(state, r, moment->now_ms) &&
+            r->decided_seq < moment->covered) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+static void earlier(int64_t *best, int64_t candidate, int64_t now_ms)
+{
+    if (candidate > now_ms && candidate < *best) {
+        *best = candidate;
+    }
+}
+
+int64_t kv_state_next_due_ms(const struct kv_state *state, int64_t now_ms)
+{
+    int64_t best = KV_TIME_MAX;
+    for (size_t i = 0; i < state->requests.count; i++) {
+        const struct kv_request *r = state->requests.item[i];
+        if (r->state == KV_REQUEST_OPEN) {
+            earlier(&best, r->collect_until_ms + 1, now_ms);
+        }
+        if (r->state == KV_REQUEST_OPEN || r->state == KV_REQUEST_APPROVED) {
+            earlier(&best, r->not_before_ms, now_ms);
+            earlier(&best, r->not_after_ms, now_ms);
+        }
+    }
+    for (size_t i = 0; i < state->grants.count; i++) {
+        const struct kv_grant *g = state->grants.item[i];
+        if (g->state != KV_GRANT_CLOSING) {
+            earlier(&best, kv_grant_end_ms(state, g), now_ms);
+        }
+    }
+    return best;
+}

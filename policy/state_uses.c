@@ -1,0 +1,199 @@
+/* Uses of grants: what stands, what counts, intents and their outcomes. */
+#include "policy/state_model.h"
+
+#include <stdlib.h>
+
+/* The end of the window, held to the active policy's limit: the stricter of both. */
+int64_t kv_grant_end_ms(const struct kv_state *s, const struct kv_grant *g)
+{
+    int64_t limit = g->request->not_before_ms + s->rules.grant_days_max * KV_DAY_MS;
+    return limit < g->request->not_after_ms ? limit : g->request->not_after_ms;
+}
+
+struct kv_rate kv_grant_rate(const struct kv_state *s, const struct kv_grant *g)
+{
+    const struct kv_rate *max = &s->rules.rate_max;
+    bool own = g->rate.count > 0;
+    if (max->count == 0 || (own && (double)g->rate.count / (double)g->rate.per_ms <=
+                                       (double)max->count / (double)max->per_ms)) {
+        return g->rate;
+    }
+    return *max;
+}
+
+uint64_t kv_grant_rate_used(const struct kv_grant *g, const struct kv_rate *rate, int64_t now_ms)
+{
+    uint64_t used = 0;
+    for (size_t i = g->use_count; i > 0 && g->use_times[i - 1] > now_ms - rate->per_ms; i--) {
+        used++;
+    }
+    return used;
+}
+
+static bool bit(uint32_t set, enum kv_op op)
+{
+    return (set >> op & 1) != 0;
+}
+
+static enum kv_code check_grant(const struct kv_state *s, const struct kv_grant *g, enum kv_op op,
+                                int64_t now_ms, struct kv_err *err)
+{
+    char when[KV_TIME_S_LEN];
+    if (g->revoked) {
+        return KV_REFUSE(err, KV_E_GRANT_REVOKED, "grant %s was revoked", g->id);
+    }
+    if (now_ms >= kv_grant_end_ms(s, g) || g->state == KV_GRANT_CLOSING || g->ends_by_policy) {
+        kv_time_format_s(kv_grant_end_ms(s, g), when);
+        return strcmp(g->why, "uses") == 0
+                   ? KV_REFUSE(err, KV_E_GRANT_USES, "grant %s had %llu uses", g->id,
+                               (unsigned long long)g->max_uses)
+                   : KV_REFUSE(err, KV_E_GRANT_EXPIRED, "grant %s ended (%s)", g->id,
+                               g->why[0] != '\0' && strcmp(g->why, "time") != 0 ? g->why : when);
+    }
+    if (now_ms < g->request->not_before_ms) {
+        kv_time_format_s(g->request->not_before_ms, when);
+        return KV_REFUSE(err, KV_E_GRANT_EARLY, "grant %s begins at %s", g->id, when);
+    }
+    if (!bit(g->ops, op)) {
+        return KV_REFUSE(err, KV_E_GRANT_OPERATION, "grant %s does not hold %s", g->id,
+                         kv_op_word(op));
+    }
+    if (bit(g->suspended_ops, op) || g->compromised) {
+        return KV_REFUSE(err, KV_E_GRANT_SUSPENDED, "grant %s is suspended%s", g->id,
+                         g->compromised || g->suspended_why[0] != '\0' ? " after a compromised key"
+                                                                       : "");
+    }
+    if (g->has_max_uses && g->uses >= g->max_uses) {
+        return KV_REFUSE(err, KV_E_GRANT_USES, "grant %s had %llu uses", g->id,
+                         (unsigned long long)g->max_uses);
+    }
+    return KV_OK;
+}
+
+static enum kv_code check_integration(const struct kv_grant *g, enum kv_op op, struct kv_err *err)
+{
+    const struct kv_integration *n = g->integration;
+    if (n->suspended || n->compromised || bit(n->suspended_ops, op)) {
+        return KV_REFUSE(err, KV_E_INTEG_SUSPENDED, "integration %s is suspended%s%s", n->id,
+                         n->suspended_why[0] == '\0' ? "" : ": ", n->suspended_why);
+    }
+    struct kv_bytes context = kv_statement_get(g->request->text, KV_KEY_CONTEXT);
+    if (!bit(kv_statement_ops(n->request->text), op) ||
+        !kv_list_has(kv_statement_get(n->request->text, KV_KEY_CONTEXTS), context)) {
+        return KV_REFUSE(err, KV_E_GRANT_OPERATION,
+                         "the terms of %s no longer hold what grant %s gives", n->id, g->id);
+    }
+    return KV_OK;
+}
+
+static enum kv_code check_credential(const struct kv_grant *g, int64_t now_ms, struct kv_err *err)
+{
+    const struct kv_credential *c = g->credential;
+    char when[KV_TIME_S_LEN];
+    if (!c->active) {
+        return KV_REFUSE(err, KV_E_CRED_STATE, "credential %s has no certificate yet", c->id);
+    }
+    if (now_ms < c->from_ms || now_ms >= c->to_ms) {
+        kv_time_format_s(now_ms < c->from_ms ? c->from_ms : c->to_ms, when);
+        return KV_REFUSE(err, KV_E_CERT_EXPIRED, "the certificate of %s is valid %s %s", c->id,
+                         now_ms < c->from_ms ? "from" : "until", when);
+    }
+    return KV_OK;
+}
+
+enum kv_code kv_grant_standing(const struct kv_state *s, const struct kv_grant *g, enum kv_op op,
+                               int64_t now_ms, struct kv_err *err)
+{
+    enum kv_custody_floor custody = KV_CUSTODY_FLOOR_SOFTWARE;
+    (void)kv_custody_floor_parse(kv_bytes_str(g->credential->custody), &custody);
+    if (check_grant(s, g, op, now_ms, err) != KV_OK || check_integration(g, op, err) != KV_OK ||
+        check_credential(g, now_ms, err) != KV_OK) {
+        return err->code;
+    }
+    if (custody < s->rules.custody_minimum) {
+        return KV_REFUSE(err, KV_E_CUSTODY, "custody of %s is '%s', the policy demands '%s'",
+                         g->credential->id, g->credential->custody,
+                         kv_custody_floor_word(s->rules.custody_minimum));
+    }
+    if (op == KV_OP_AUTH_TOKEN && !s->rules.token_logins) {
+        return KV_REFUSE(err, KV_E_GRANT_OPERATION, "the policy does not allow auth.token");
+    }
+    return KV_OK;
+}
+
+static enum kv_code judge_use(const struct kv_judge *j, struct kv_grant **out)
+{
+    struct kv_grant *g = kv_find_grant(j->s, j->rec->grant);
+    if (g == NULL || strcmp(g->credential->id, j->rec->cred) != 0 ||
+        !kv_bytes_is(kv_statement_get(g->request->text, KV_KEY_CONTEXT), j->rec->ctx) ||
+        (j->rec->who == KV_WHO_INTEGRATION && strcmp(g->integration->id, j->rec->who_id) != 0)) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "grant %s does not give this", j->rec->grant);
+    }
+    *out = g;
+    return kv_grant_standing(j->s, g, j->rec->op, j->now, j->err);
+}
+
+static enum kv_code count_use(const struct kv_judge *j, struct kv_grant *g)
+{
+    struct kv_rate rate = kv_grant_rate(j->s, g);
+    if (rate.count > 0) {
+        if (kv_grant_rate_used(g, &rate, j->now) >= rate.count) {
+            return KV_REFUSE(j->err, KV_E_GRANT_RATE, "grant %s allows %llu uses in %lld s", g->id,
+                             (unsigned long long)rate.count, (long long)(rate.per_ms / 1000));
+        }
+        if (g->use_count >= 2 * rate.count) { /* the older half is outside every window */
+            size_t keep = (size_t)rate.count;
+            memmove(g->use_times, g->use_times + g->use_count - keep, keep * sizeof *g->use_times);
+            g->use_count = keep;
+        }
+        g->use_times = kv_state_grow(g->use_times, g->use_count, &g->use_cap, sizeof *g->use_times);
+        g->use_times[g->use_count++] = j->now;
+    }
+    g->uses++;
+    return KV_OK;
+}
+
+/* use.sign counts; use.intent of logins and refreshes does not, they are the vault's own. */
+enum kv_code kv_on_use(const struct kv_judge *j)
+{
+    struct kv_grant *g = NULL;
+    struct kv_state *s = j->s;
+    enum kv_op op = j->rec->op;
+    if (judge_use(j, &g) != KV_OK) {
+        return j->err->code;
+    }
+    bool counts = j->rec->ev == KV_EV_USE_SIGN || op == KV_OP_RELAY_READ || op == KV_OP_RELAY_SEND;
+    if (counts && count_use(j, g) != KV_OK) {
+        return j->err->code;
+    }
+    if (j->rec->ev == KV_EV_USE_INTENT) {
+        s->intents = kv_state_grow(s->intents, s->intent_count, &s->intent_cap, sizeof *s->intents);
+        struct kv_intent *intent = &s->intents[s->intent_count++];
+        *intent = (struct kv_intent){.seq = j->rec->seq, .ts_ms = j->now, .op = op};
+        memcpy(intent->grant, j->rec->grant, sizeof intent->grant);
+    }
+    return KV_OK;
+}
+
+enum kv_code kv_on_use_outcome(const struct kv_judge *j)
+{
+    struct kv_state *s = j->s;
+    for (size_t i = 0; i < s->intent_count; i++) {
+        if (s->intents[i].seq == j->rec->of) {
+            s->intents[i] = s->intents[--s->intent_count];
+            return KV_OK;
+        }
+    }
+    return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL,
+                     "record %llu is no intent that waits for an outcome",
+                     (unsigned long long)j->rec->of);
+}
+
+enum kv_code kv_on_ksef_session(const struct kv_judge *j)
+{
+    struct kv_grant *g = NULL;
+    if (judge_use(j, &g) != KV_OK) {
+        return j->err->code;
+    }
+    return count_use(j, g);
+}
