@@ -1,0 +1,43 @@
+/* The inside of an open PKCS#11 token, shared by token.c (opening, closing) and key.c (keys). */
+#ifndef KV_PKCS11_SESSION_H
+#define KV_PKCS11_SESSION_H
+
+#include "core/token.h"
+#include "pkcs11/module.h"
+
+#define KV_CK_KEYS_MAX 1024 /* cached keys, and objects looked at in one search */
+
+/* A key that was found: searching costs three times a signature (SoftHSM2), so it is done once. */
+struct kv_pkcs11_key {
+    char label[KV_TOKEN_LABEL_LEN];
+    struct kv_token_key key;
+    CK_OBJECT_HANDLE copy; /* session object that signs instead; CK_INVALID_HANDLE: none */
+};
+
+struct kv_pkcs11_token {
+    struct kv_token base; /* first: kv_token* and kv_pkcs11_token* are one address */
+    struct kv_pkcs11_module module;
+    CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: none */
+    int lock;
+    struct kv_pkcs11_key *keys; /* owned */
+    size_t key_count;
+};
+
+/* The token behind the interface. */
+static inline struct kv_pkcs11_token *kv_pkcs11_token(struct kv_token *token)
+{
+    return (struct kv_pkcs11_token *)token;
+}
+
+/* The functions of kv_token_ops. */
+enum kv_code kv_pkcs11_generate(struct kv_token *token, const char *label,
+                                enum kv_token_key_type type, struct kv_token_key *out,
+                                struct kv_err *err);
+enum kv_code kv_pkcs11_find(struct kv_token *token, const char *label, struct kv_token_key *out,
+                            struct kv_err *err);
+enum kv_code kv_pkcs11_sign(struct kv_token *token, uint64_t handle,
+                            enum kv_token_mechanism mechanism, const struct kv_hash *digest,
+                            uint8_t *sig, size_t *len, struct kv_err *err);
+enum kv_code kv_pkcs11_destroy(struct kv_token *token, const char *label, struct kv_err *err);
+
+#endif
