@@ -1,4 +1,6 @@
-/* B1: the readable copies of an export equal what the records name, no more and no less. */
+/* B1: the readable copies of an export are what the records name: every signed text and signature
+ * has a copy below approvals/, and nothing else is there. Copies are compared by content. (What a
+ * copy is called says nothing that is not signed inside it.) */
 #include "cli/judge_parts.h"
 
 #include "ledger/approval.h"
@@ -11,59 +13,82 @@
 
 #define SIGNERS_MAX (4 * 1024 * 1024)
 
-struct copy {
-    struct judge *judge;
+struct collecting {
+    struct approvals *approvals;
     const struct kv_entry *entry;
 };
 
-static void remember(struct approvals *approvals, const char *path)
+static char *copy_of(const char *path)
 {
-    if (approvals->count == approvals->cap) {
-        approvals->cap = approvals->cap == 0 ? 64 : 2 * approvals->cap;
-        approvals->paths = reallocarray(approvals->paths, approvals->cap, sizeof *approvals->paths);
-        if (approvals->paths == NULL) {
-            abort();
-        }
-    }
     char *copy = strdup(path);
     if (copy == NULL) {
         abort();
     }
-    approvals->paths[approvals->count++] = copy;
+    return copy;
 }
 
-static enum kv_code check_copy(void *ctx, const char *path, size_t doc, struct kv_err *err)
+static enum kv_code note_named(void *ctx, const char *path, size_t doc, struct kv_err *err)
 {
-    struct copy *copy = ctx;
-    struct kv_buf file;
-    struct kv_err why = {0};
+    struct collecting *collecting = ctx;
+    struct approvals *approvals = collecting->approvals;
     (void)err;
-    remember(&copy->judge->approvals, path);
-    kv_buf_init(&file, KV_BLOB_MAX);
-    enum kv_code code =
-        kv_file_read(kv_reader_dir(copy->judge->reader), path, KV_BLOB_MAX, &file, &why);
-    if (code != KV_OK || !kv_bytes_equal(kv_buf_bytes(&file), copy->entry->blobs.blob[doc])) {
-        judge_find(copy->judge, KV_VERIFY_BAD, "B1", NULL, path, copy->entry->rec->ev,
-                   code == KV_OK ? "not what the record names" : why.msg);
+    if (approvals->named_count == approvals->named_cap) {
+        approvals->named_cap = approvals->named_cap == 0 ? 64 : 2 * approvals->named_cap;
+        approvals->named =
+            reallocarray(approvals->named, approvals->named_cap, sizeof *approvals->named);
+        if (approvals->named == NULL) {
+            abort();
+        }
     }
-    kv_buf_clear(&file);
+    approvals->named[approvals->named_count++] =
+        (struct named){collecting->entry->rec->docs[doc].hash, copy_of(path), false};
     return KV_OK;
 }
 
-enum kv_code judge_files_entry(struct judge *judge, const struct kv_entry *entry,
-                               struct kv_err *err)
+void judge_files_entry(struct judge *judge, const struct kv_entry *entry)
 {
-    struct copy copy = {judge, entry};
-    if (kv_reader_kind(judge->reader) != KV_READER_EXPORT) {
-        return KV_OK;
-    }
+    struct collecting collecting = {&judge->approvals, entry};
     struct kv_err why = {0};
-    (void)err;
-    if (kv_approval_files(entry, check_copy, &copy, &why) != KV_OK) {
+    if (kv_reader_kind(judge->reader) == KV_READER_EXPORT &&
+        kv_approval_files(entry, note_named, &collecting, &why) != KV_OK) {
         struct place place = judge_place(judge, entry);
         judge_find(judge, KV_VERIFY_BAD, "B1", &place, NULL, entry->rec->ev, why.msg);
     }
+}
+
+void judge_files_clear(struct approvals *approvals)
+{
+    for (size_t i = 0; i < approvals->named_count; i++) {
+        free(approvals->named[i].path);
+    }
+    for (size_t i = 0; i < approvals->file_count; i++) {
+        free(approvals->files[i]);
+    }
+    free(approvals->named);
+    free(approvals->files);
+}
+
+static enum kv_code note_file(void *ctx, const char *name, struct kv_err *err)
+{
+    struct approvals *approvals = ctx;
+    char *path = NULL;
+    (void)err;
+    if (approvals->file_count == approvals->file_cap) {
+        approvals->file_cap = approvals->file_cap == 0 ? 64 : 2 * approvals->file_cap;
+        approvals->files =
+            reallocarray(approvals->files, approvals->file_cap, sizeof *approvals->files);
+    }
+    if (approvals->files == NULL || asprintf(&path, "approvals/%s", name) < 0) {
+        abort();
+    }
+    approvals->files[approvals->file_count++] = path;
     return KV_OK;
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+    return memcmp(((const struct named *)a)->hash.b, ((const struct named *)b)->hash.b,
+                  KV_HASH_LEN);
 }
 
 static int compare_paths(const void *a, const void *b)
@@ -71,21 +96,71 @@ static int compare_paths(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static enum kv_code check_named(void *ctx, const char *name, struct kv_err *err)
+/* Mark what has this content; false if no record names it. */
+static bool mark(struct approvals *approvals, const struct kv_hash *hash)
 {
-    struct judge *judge = ctx;
-    char path[KV_FINDING_PLACE];
-    (void)err;
-    int n = snprintf(path, sizeof path, "approvals/%s", name);
-    const char *key = path;
-    if (n > 0 && n < (int)sizeof path &&
-        (strcmp(path, KV_SIGNERS_PATH) == 0 ||
-         bsearch(&key, judge->approvals.paths, judge->approvals.count,
-                 sizeof *judge->approvals.paths, compare_paths) != NULL)) {
-        return KV_OK;
+    struct named key = {.hash = *hash};
+    struct named *end = approvals->named + approvals->named_count;
+    struct named *at = approvals->named_count == 0
+                           ? NULL
+                           : bsearch(&key, approvals->named, approvals->named_count,
+                                     sizeof *approvals->named, compare_hashes);
+    if (at == NULL) {
+        return false;
     }
-    judge_find(judge, KV_VERIFY_BAD, "B1", NULL, path, KV_EV_NONE, "no record names this file");
-    return KV_OK;
+    while (at > approvals->named && kv_hash_equal(&at[-1].hash, hash)) {
+        at--;
+    }
+    for (; at < end && kv_hash_equal(&at->hash, hash); at++) {
+        at->seen = true;
+    }
+    return true;
+}
+
+static void check_file(struct judge *judge, const char *path)
+{
+    struct kv_buf bytes;
+    struct kv_err why = {0};
+    kv_buf_init(&bytes, KV_BLOB_MAX);
+    if (kv_file_read(kv_reader_dir(judge->reader), path, KV_BLOB_MAX, &bytes, &why) != KV_OK) {
+        judge_find(judge, KV_VERIFY_BAD, "B1", NULL, path, KV_EV_NONE, why.msg);
+    } else {
+        struct kv_hash hash = kv_hash(kv_buf_bytes(&bytes));
+        if (!mark(&judge->approvals, &hash)) {
+            judge_find(judge, KV_VERIFY_BAD, "B1", NULL, path, KV_EV_NONE,
+                       "no record names such a text or signature");
+        }
+    }
+    kv_buf_clear(&bytes);
+}
+
+static void check_files(struct judge *judge)
+{
+    struct approvals *approvals = &judge->approvals;
+    int fd = -1;
+    struct kv_err why = {0};
+    if (kv_dir_open(kv_reader_dir(judge->reader), "approvals", &fd, &why) != KV_OK ||
+        kv_files_walk(fd, note_file, approvals, &why) != KV_OK) {
+        judge_find(judge, KV_VERIFY_BAD, "B1", NULL, "approvals", KV_EV_NONE, why.msg);
+    }
+    kv_close_fdp(&fd);
+    if (approvals->named_count > 0) {
+        qsort(approvals->named, approvals->named_count, sizeof *approvals->named, compare_hashes);
+    }
+    if (approvals->file_count > 0) {
+        qsort(approvals->files, approvals->file_count, sizeof *approvals->files, compare_paths);
+    }
+    for (size_t i = 0; i < approvals->file_count; i++) {
+        if (strcmp(approvals->files[i], KV_SIGNERS_PATH) != 0) {
+            check_file(judge, approvals->files[i]);
+        }
+    }
+    for (size_t i = 0; i < approvals->named_count; i++) {
+        if (!approvals->named[i].seen) {
+            judge_find(judge, KV_VERIFY_BAD, "B1", NULL, approvals->named[i].path, KV_EV_NONE,
+                       "the copy of what a record names is missing");
+        }
+    }
 }
 
 static enum kv_code check_signers(struct judge *judge, struct kv_err *err)
@@ -113,18 +188,6 @@ enum kv_code judge_files_finish(struct judge *judge, struct kv_err *err)
     if (kv_reader_kind(judge->reader) != KV_READER_EXPORT) {
         return KV_OK;
     }
-    if (judge->approvals.count > 0) {
-        qsort(judge->approvals.paths, judge->approvals.count, sizeof *judge->approvals.paths,
-              compare_paths);
-    }
-    int fd = -1;
-    struct kv_err why = {0};
-    enum kv_code code = KV_OK;
-    if (kv_dir_open(kv_reader_dir(judge->reader), "approvals", &fd, &why) != KV_OK) {
-        judge_find(judge, KV_VERIFY_BAD, "B1", NULL, "approvals", KV_EV_NONE, why.msg);
-    } else {
-        code = kv_files_walk(fd, check_named, judge, err);
-    }
-    kv_close_fdp(&fd);
-    return code == KV_OK && !judge->fold_ended ? check_signers(judge, err) : code;
+    check_files(judge);
+    return judge->fold_ended ? KV_OK : check_signers(judge, err);
 }

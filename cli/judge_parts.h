@@ -23,10 +23,16 @@ struct intents {
     int64_t last_ts_ms;
 };
 
-/* The paths below approvals/ that records name. */
+/* The signed texts and signatures that records name, and the files that are there. */
 struct approvals {
-    char **paths; /* owned */
-    size_t count, cap;
+    struct named {
+        struct kv_hash hash;
+        char *path; /* owned; what the export calls it */
+        bool seen;
+    } * named; /* owned */
+    size_t named_count, named_cap;
+    char **files; /* owned */
+    size_t file_count, file_cap;
 };
 
 struct judge {
@@ -49,8 +55,8 @@ struct place judge_place(const struct judge *judge, const struct kv_entry *entry
 void judge_intents_entry(struct judge *judge, const struct kv_entry *entry);
 void judge_intents_finish(struct judge *judge);
 /* judge_files.c */
-KV_MUST_USE enum kv_code judge_files_entry(struct judge *judge, const struct kv_entry *entry,
-                                           struct kv_err *err);
+void judge_files_entry(struct judge *judge, const struct kv_entry *entry);
+void judge_files_clear(struct approvals *approvals);
 KV_MUST_USE enum kv_code judge_files_finish(struct judge *judge, struct kv_err *err);
 
 #endif

@@ -96,9 +96,18 @@ static int name_len(const struct kv_verify_result *result)
     return (int)(last == NULL ? strlen(result->vkey.name) : (size_t)(last - result->vkey.name));
 }
 
-static void put_text(const struct kv_verify_result *result, const struct kv_findings *findings,
-                     uint64_t in_flight)
+/* What was checked, for both ways to tell it. */
+struct report {
+    const struct kv_verify_result *result;
+    uint64_t total;     /* records there, also behind a bad one */
+    uint64_t covered;   /* of them, under the checkpoint */
+    uint64_t in_flight; /* intents that may still get their outcome */
+};
+
+static void put_text(const struct report *report)
 {
+    const struct kv_verify_result *result = report->result;
+    const struct kv_findings *findings = &result->findings;
     const struct kv_finding *first = kv_findings_first(findings);
     char id[9];
     kv_hex_encode(kv_bytes(result->vkey.id, sizeof result->vkey.id), id);
@@ -110,10 +119,10 @@ static void put_text(const struct kv_verify_result *result, const struct kv_find
     cli_say("vault %.*s%s   key %s from %s   %llu of %llu records good, %llu covered",
             name_len(result), result->vkey.name, result->test ? " (TEST)" : "", id,
             result->vkey_from_folder ? "the folder itself" : "--vkey",
-            (unsigned long long)result->records_good, (unsigned long long)result->records,
-            (unsigned long long)result->covered);
-    if (in_flight > 0) {
-        cli_say(", %llu in flight", (unsigned long long)in_flight);
+            (unsigned long long)result->records_good, (unsigned long long)report->total,
+            (unsigned long long)report->covered);
+    if (report->in_flight > 0) {
+        cli_say(", %llu in flight", (unsigned long long)report->in_flight);
     }
     cli_say("\n");
     for (size_t i = 0; i < findings->count; i++) {
@@ -128,9 +137,10 @@ static void put_text(const struct kv_verify_result *result, const struct kv_find
     }
 }
 
-static void put_json(const struct kv_verify_result *result, const struct kv_findings *findings,
-                     uint64_t in_flight)
+static void put_json(const struct report *report)
 {
+    const struct kv_verify_result *result = report->result;
+    const struct kv_findings *findings = &result->findings;
     const struct kv_finding *first = kv_findings_first(findings);
     char vkey[KV_VKEY_TEXT_LEN];
     char root[KV_HASH_BASE64_LEN];
@@ -141,25 +151,26 @@ static void put_json(const struct kv_verify_result *result, const struct kv_find
         json_array_append_new(list, finding_json(&findings->list[i]));
     }
     enum kv_verify_exit exit = kv_findings_exit(findings);
-    json_t *object =
-        json_pack("{s:i,s:o,s:o,s:I,s:I,s:s,s:I,s:I,s:b,s:s#,s:s}", "exit", (int)exit, "first",
-                  first == NULL ? json_null() : finding_json(first), "findings", list, "records",
-                  (json_int_t)result->records, "size", (json_int_t)result->checkpoint.size, "root",
-                  root, "covered", (json_int_t)result->covered, "inFlight", (json_int_t)in_flight,
-                  "test", result->test, "vault", result->vkey.name, name_len(result), "key", vkey);
+    json_t *object = json_pack(
+        "{s:i,s:o,s:o,s:I,s:I,s:s,s:I,s:I,s:b,s:s#,s:s}", "exit", (int)exit, "first",
+        first == NULL ? json_null() : finding_json(first), "findings", list, "records",
+        (json_int_t)report->total, "size", (json_int_t)result->checkpoint.size, "root", root,
+        "covered", (json_int_t)report->covered, "inFlight", (json_int_t)report->in_flight, "test",
+        result->test, "vault", result->vkey.name, name_len(result), "key", vkey);
     cli_put_json(object);
     json_decref(object);
 }
 
 /* The local ledger: the verification becomes a record, if the agent runs and lets us. */
-static void note_run(struct cli *cli, const struct kv_verify_result *result, int exit)
+static void note_run(struct cli *cli, const struct report *report)
 {
+    const struct kv_verify_result *result = report->result;
     struct kv_api_answer answer;
     struct kv_err ignored;
     char root[KV_HASH_BASE64_LEN];
     kv_hash_base64(&result->checkpoint.root, root);
-    json_t *args = json_pack("{s:I,s:I,s:s,s:i}", "records", (json_int_t)result->records, "size",
-                             (json_int_t)result->checkpoint.size, "root", root, "exit", exit);
+    json_t *args = json_pack("{s:I,s:I,s:s,s:i}", "records", (json_int_t)report->total, "size",
+                             (json_int_t)result->checkpoint.size, "root", root, "exit", cli->exit);
     if (cli_call(cli, KV_CALL_VERIFIED, args, &answer, &ignored) != KV_OK) {
         fprintf(stderr, "not noted in the ledger: %s\n", ignored.msg);
     }
@@ -176,6 +187,18 @@ static void join(struct kv_findings *into, const struct kv_verify_result *result
     for (int e = 0; result->stage_a_good && e < (int)KV_COUNT(judged->exits); e++) {
         into->exits[e] = into->exits[e] || judged->exits[e];
     }
+}
+
+/* Verification stops reading at the first bad record; how many there are is told all the same. */
+static uint64_t count_rest(struct kv_reader *reader)
+{
+    struct kv_bytes line;
+    struct kv_err ignored;
+    bool more = true;
+    while (more && kv_reader_next(reader, &line, &more, &ignored) == KV_OK) {
+        continue;
+    }
+    return kv_reader_count(reader);
 }
 
 static enum kv_code verify(struct cli *cli, struct kv_reader *reader, const struct kv_vkey *vkey,
@@ -204,9 +227,13 @@ static enum kv_code verify(struct cli *cli, struct kv_reader *reader, const stru
         join(&result.findings, &result, judge_findings(judge));
         enum kv_verify_exit exit = kv_findings_exit(&result.findings);
         cli->exit = (int)exit;
-        (cli->json ? put_json : put_text)(&result, &result.findings, judge_in_flight(judge));
+        uint64_t total = count_rest(reader);
+        uint64_t size = result.checkpoint.size;
+        struct report report = {&result, total, size < total ? size : total,
+                                judge_in_flight(judge)};
+        (cli->json ? put_json : put_text)(&report);
         if (local) {
-            note_run(cli, &result, cli->exit);
+            note_run(cli, &report);
         }
     }
     kv_verify_result_clear(&result);
