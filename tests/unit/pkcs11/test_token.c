@@ -1,0 +1,332 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "pkcs11/public.h"
+#include "tests/unit/pkcs11/softhsm.h"
+
+static const enum kv_token_key_type key_of[KV_TOKEN_MECHANISM_COUNT] = {
+    [KV_TOKEN_ECDSA] = KV_TOKEN_EC_P256,
+    [KV_TOKEN_RSA_PKCS1_SHA256] = KV_TOKEN_RSA_2048,
+    [KV_TOKEN_RSA_PSS_SHA256] = KV_TOKEN_RSA_2048,
+};
+static const char *const labels[KV_TOKEN_KEY_TYPE_COUNT] = {"ec", "rsa"};
+
+static void check_signature(struct kv_token *token, const struct kv_token_key *key,
+                            enum kv_token_mechanism mechanism)
+{
+    struct kv_hash digest = kv_hash(kv_bytes_str("text")), other = kv_hash(kv_bytes_str("tex"));
+    uint8_t sig[KV_TOKEN_SIG_MAX];
+    size_t len = sizeof sig;
+    assert_int_equal(kv_token_sign(token, key->handle, mechanism, &digest, sig, &len, NULL), KV_OK);
+    assert_int_equal(len, mechanism == KV_TOKEN_ECDSA ? 64 : 256);
+    assert_true(kv_public_verify(key, mechanism, &digest, kv_bytes(sig, len)));
+    assert_false(kv_public_verify(key, mechanism, &other, kv_bytes(sig, len)));
+    assert_false(kv_public_verify(key, mechanism, &digest, kv_bytes(sig, len - 1)));
+    for (int m = 0; m < KV_TOKEN_MECHANISM_COUNT; m++) {
+        enum kv_token_mechanism wrong = (enum kv_token_mechanism)m;
+        assert_int_equal(kv_public_verify(key, wrong, &digest, kv_bytes(sig, len)),
+                         wrong == mechanism);
+    }
+}
+
+static void keys_sign_with_every_mechanism_also_after_reopening(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_token_key made[KV_TOKEN_KEY_TYPE_COUNT], key;
+    for (int t = 0; t < KV_TOKEN_KEY_TYPE_COUNT; t++) {
+        enum kv_token_key_type type = (enum kv_token_key_type)t;
+        assert_int_equal(kv_token_generate(token, labels[t], type, &made[t], NULL), KV_OK);
+        assert_int_equal(made[t].type, type);
+        assert_true(made[t].local && made[t].sensitive && !made[t].extractable);
+        assert_true(made[t].always_sensitive && made[t].never_extractable);
+    }
+    for (int round = 0; round < 2; round++) {
+        for (int m = 0; m < KV_TOKEN_MECHANISM_COUNT; m++) {
+            int t = (int)key_of[m];
+            assert_int_equal(kv_token_find(token, labels[t], &key, NULL), KV_OK);
+            assert_int_equal(key.spki_len, made[t].spki_len);
+            assert_memory_equal(key.spki, made[t].spki, key.spki_len);
+            assert_true(key.local && key.never_extractable);
+            check_signature(token, &key, (enum kv_token_mechanism)m);
+        }
+        kv_token_close(token);
+        token = round == 0 ? softhsm_open(hsm) : NULL;
+    }
+    softhsm_free(hsm);
+}
+
+static void a_key_is_made_once_found_by_its_label_and_destroyed(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_token_key key, again;
+    uint64_t handle;
+    assert_int_equal(kv_token_find(token, "a", &key, NULL), KV_E_TOKEN_KEY_MISSING);
+    assert_int_equal(kv_token_destroy(token, "a", NULL), KV_E_TOKEN_KEY_MISSING);
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    handle = key.handle;
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &again, NULL),
+                     KV_E_TOKEN_KEY_EXISTS);
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_RSA_2048, &again, NULL),
+                     KV_E_TOKEN_KEY_EXISTS);
+    assert_int_equal(kv_token_find(token, "a", &again, NULL), KV_OK);
+    assert_int_equal(again.handle, handle); /* cached, not copied again */
+    assert_int_equal(kv_token_generate(token, "ab", KV_TOKEN_EC_P256, &again, NULL), KV_OK);
+    assert_int_equal(kv_token_destroy(token, "a", NULL), KV_OK);
+    assert_int_equal(kv_token_find(token, "a", &key, NULL), KV_E_TOKEN_KEY_MISSING);
+    assert_int_equal(kv_token_find(token, "ab", &again, NULL), KV_OK);
+    kv_token_close(token);
+    softhsm_free(hsm);
+}
+
+static void signing_is_refused_for_strange_handles_kinds_and_rooms(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_token_key key;
+    struct kv_hash digest = kv_hash(kv_bytes_str("text"));
+    uint8_t sig[KV_TOKEN_SIG_MAX];
+    size_t len = sizeof sig;
+    static const char *const bad[] = {
+        "", "a b", "za\xc5\xbc",
+        "0123456789012345678901234567890123456789012345678901234567890123"};
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    assert_int_equal(
+        kv_token_sign(token, key.handle + 1000, KV_TOKEN_ECDSA, &digest, sig, &len, NULL),
+        KV_E_TOKEN_KEY_MISSING);
+    assert_int_equal(
+        kv_token_sign(token, key.handle, KV_TOKEN_RSA_PSS_SHA256, &digest, sig, &len, NULL),
+        KV_E_TOKEN_MECHANISM);
+    len = 63;
+    assert_int_equal(kv_token_sign(token, key.handle, KV_TOKEN_ECDSA, &digest, sig, &len, NULL),
+                     KV_E_LIMIT);
+    for (size_t i = 0; i < KV_COUNT(bad); i++) {
+        assert_int_equal(kv_token_generate(token, bad[i], KV_TOKEN_EC_P256, &key, NULL),
+                         KV_E_LIMIT);
+        assert_int_equal(kv_token_find(token, bad[i], &key, NULL), KV_E_LIMIT);
+        assert_int_equal(kv_token_destroy(token, bad[i], NULL), KV_E_LIMIT);
+    }
+    kv_token_close(token);
+    softhsm_free(hsm);
+}
+
+static void a_softhsm_is_software_and_a_device_only_claims(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    const struct kv_token_info *info = kv_token_info(token);
+    uint8_t random[32] = {0};
+    static const uint8_t zero[32];
+    assert_string_equal(info->label, "unit");
+    assert_string_equal(info->manufacturer, "SoftHSM project");
+    assert_int_equal(info->custody, KV_CUSTODY_SOFTWARE);
+    assert_non_null(strstr(info->custody_why, "SoftHSM"));
+    assert_int_equal(kv_token_random(token, random, sizeof random, NULL), KV_OK);
+    assert_memory_not_equal(random, zero, sizeof zero);
+    kv_token_close(token);
+    hsm->profile.softhsm_tokens = NULL;
+    hsm->profile.module = KV_FAKE_MODULE;
+    hsm->profile.uri = "pkcs11:serial=42";
+    token = softhsm_open(hsm);
+    assert_int_equal(kv_token_info(token)->custody, KV_CUSTODY_CLAIMED);
+    assert_string_equal(kv_token_info(token)->label, "unit?[2J");
+    kv_token_close(token);
+    softhsm_free(hsm);
+}
+
+static void a_wrong_pin_is_tried_once_and_latches_the_token(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_secret *wrong = secret("wrong-pin");
+    struct kv_token *token = NULL;
+    struct kv_err err;
+    assert_int_equal(kv_pkcs11_open(&hsm->profile, wrong, &token, &err), KV_E_TOKEN_PIN);
+    assert_int_equal(err.cause.kind, KV_CAUSE_CK_RV);
+    assert_null(strstr(err.msg, "wrong-pin"));
+    /* SoftHSM2 raises CKF_USER_PIN_COUNT_LOW: now even the right PIN is not tried */
+    assert_int_equal(kv_pkcs11_open(&hsm->profile, hsm->pin, &token, &err), KV_E_TOKEN_PIN_LOW);
+    assert_null(token);
+    kv_secret_free(wrong);
+    softhsm_free(hsm);
+}
+
+static void a_login_is_refused_before_the_last_tries(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *word;
+        enum kv_code want;
+    } rows[] = {{"low", KV_E_TOKEN_PIN_LOW},
+                {"final", KV_E_TOKEN_PIN_LOW},
+                {"locked", KV_E_TOKEN_PIN_LOCKED},
+                {"hard", KV_OK}};
+    struct softhsm *hsm = softhsm_new();
+    hsm->profile.softhsm_tokens = NULL;
+    hsm->profile.module = KV_FAKE_MODULE;
+    hsm->profile.uri = "pkcs11:serial=42";
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        struct kv_token *token = NULL;
+        hsm->profile.init_args = rows[i].word;
+        assert_int_equal(kv_pkcs11_open(&hsm->profile, hsm->pin, &token, NULL), rows[i].want);
+        kv_token_close(token);
+    }
+    softhsm_free(hsm);
+}
+
+static void a_second_process_is_held_off_until_the_first_is_gone(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = NULL;
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (kv_pkcs11_open(&hsm->profile, hsm->pin, &token, NULL) == KV_OK &&
+            write(ready[1], "r", 1) == 1) {
+            for (;;) {
+                (void)pause();
+            }
+        }
+        _exit(1);
+    }
+    assert_int_equal(close(ready[1]), 0);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    /* by another URI of the same token, too */
+    hsm->profile.uri = "pkcs11:token=unit;manufacturer=SoftHSM%20project";
+    assert_int_equal(kv_pkcs11_open(&hsm->profile, hsm->pin, &token, NULL), KV_E_TOKEN_IN_USE);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(close(ready[0]), 0);
+    token = softhsm_open(hsm);
+    kv_token_close(token);
+    softhsm_free(hsm);
+}
+
+static void an_emptied_token_is_restored_from_its_copy(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_token_key key;
+    struct stat st;
+    char path[512];
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    kv_token_close(token);
+    softhsm_path(hsm, "token.object", path, sizeof path);
+    assert_int_equal(truncate(path, 0), 0);
+
+    token = softhsm_open(hsm);
+
+    assert_int_equal(kv_token_find(token, "a", &key, NULL), KV_OK);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_size > 0);
+    assert_int_equal(st.st_mode & 077, 0);
+    kv_token_close(token);
+    /* without the guard such a token is gone */
+    assert_int_equal(truncate(path, 0), 0);
+    hsm->profile.softhsm_tokens = NULL;
+    token = NULL;
+    assert_int_equal(kv_pkcs11_open(&hsm->profile, hsm->pin, &token, NULL), KV_E_TOKEN_ABSENT);
+    softhsm_free(hsm);
+}
+
+static void an_empty_copy_never_replaces_and_is_never_made(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = NULL;
+    struct stat st;
+    char path[512], copy[512];
+    softhsm_path(hsm, "token.object", path, sizeof path);
+    softhsm_path(hsm, "token.object.kv-backup", copy, sizeof copy);
+    assert_int_not_equal(stat(copy, &st), 0); /* init alone has nothing to copy yet */
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(kv_pkcs11_open(&hsm->profile, hsm->pin, &token, NULL), KV_E_TOKEN_ABSENT);
+    assert_int_not_equal(stat(copy, &st), 0);
+    softhsm_free(hsm);
+}
+
+static void opening_names_what_is_wrong(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
+    const struct kv_pkcs11_profile good = hsm->profile;
+    struct {
+        enum kv_code want;
+        struct kv_pkcs11_profile profile;
+    } rows[] = {
+        {KV_E_TOKEN_ABSENT, good}, {KV_E_CONFIG, good},       {KV_E_CONFIG, good},
+        {KV_E_CONFIG, good},       {KV_E_TOKEN_MODULE, good}, {KV_E_TOKEN_MODULE, good},
+        {KV_E_TOKEN_MODULE, good}, {KV_E_TOKEN_MODULE, good}, {KV_E_IO, good},
+        {KV_E_IO, good},
+    };
+    rows[0].profile.uri = "pkcs11:token=other";
+    rows[1].profile.uri = "token=unit";
+    rows[2].profile.uri = "pkcs11:token=unit?pin-value=" USER_PIN;
+    rows[3].profile.uri = "pkcs11:token=unit;nonsense=1";
+    rows[4].profile.module = "libsofthsm2.so";
+    rows[5].profile.module = "/nonexistent/module.so";
+    rows[6].profile.module_sha256 = zeros;
+    rows[7].profile.module = hsm->conf; /* no library */
+    rows[8].profile.lock_dir = "/nonexistent";
+    rows[9].profile.softhsm_tokens = "/nonexistent";
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        struct kv_token *token = NULL;
+        struct kv_err err = {.msg = ""};
+        enum kv_code code = kv_pkcs11_open(&rows[i].profile, hsm->pin, &token, &err);
+        if (code != rows[i].want || token != NULL) {
+            fail_msg("row %zu: %s: %s", i, kv_code_word(code), err.msg);
+        }
+    }
+    softhsm_free(hsm);
+}
+
+static void the_recorded_module_is_loaded(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    char hex[KV_HASH_HEX_LEN];
+    uint8_t buf[4096];
+    FILE *in = fopen(hsm->profile.module, "re");
+    assert_non_null(in);
+    struct kv_hasher *hasher = kv_hasher_new();
+    for (size_t n = fread(buf, 1, sizeof buf, in); n > 0; n = fread(buf, 1, sizeof buf, in)) {
+        kv_hasher_add(hasher, kv_bytes(buf, n));
+    }
+    assert_int_equal(fclose(in), 0);
+    struct kv_hash hash = kv_hasher_finish(hasher);
+    kv_hash_hex(&hash, hex);
+    hsm->profile.module_sha256 = hex;
+    struct kv_token *token = softhsm_open(hsm);
+    kv_token_close(token);
+    softhsm_free(hsm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_sign_with_every_mechanism_also_after_reopening),
+        cmocka_unit_test(a_key_is_made_once_found_by_its_label_and_destroyed),
+        cmocka_unit_test(signing_is_refused_for_strange_handles_kinds_and_rooms),
+        cmocka_unit_test(a_softhsm_is_software_and_a_device_only_claims),
+        cmocka_unit_test(a_wrong_pin_is_tried_once_and_latches_the_token),
+        cmocka_unit_test(a_login_is_refused_before_the_last_tries),
+        cmocka_unit_test(a_second_process_is_held_off_until_the_first_is_gone),
+        cmocka_unit_test(an_emptied_token_is_restored_from_its_copy),
+        cmocka_unit_test(an_empty_copy_never_replaces_and_is_never_made),
+        cmocka_unit_test(opening_names_what_is_wrong),
+        cmocka_unit_test(the_recorded_module_is_loaded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
