@@ -1,11 +1,11 @@
 /* statement, approve, deny: a person sees the whole text, then signs it. */
 #include "cli/cmd_daily.h"
 
+#include "cli/confirm.h"
 #include "cli/draft.h"
 #include "cli/file.h"
 #include "cli/out.h"
 #include "cli/reason.h"
-#include "core/parse.h"
 
 /* The decision to sign, as the agent made it, held against what was asked for: an agent that is not
  * ours must not get another text signed. */
@@ -48,17 +48,11 @@ static enum kv_code fetch(struct cli *cli, const struct cli_signer *signer,
     return KV_OK;
 }
 
-static void confirmation(const struct kv_statement *st, char out[static KV_CONFIRMATION_LEN])
-{
-    struct kv_hash hash = kv_statement_sha256(kv_statement_request(st));
-    kv_confirmation_code(&hash, out);
-}
-
 static enum kv_code show(FILE *to, const struct kv_statement *st, const json_t *answer,
                          struct kv_err *err)
 {
     char code[KV_CONFIRMATION_LEN];
-    confirmation(st, code);
+    cli_confirmation(st, code);
     cli_put(to, kv_statement_text(st));
     fputc('\n', to);
     if (cli_put_reasons(to, kv_statement_request(st), answer, err) != KV_OK) {
@@ -66,48 +60,6 @@ static enum kv_code show(FILE *to, const struct kv_statement *st, const json_t *
     }
     fprintf(to, "confirmation code: %s\n", code);
     return KV_OK;
-}
-
-static bool same_code(const char *typed, const char *code)
-{
-    size_t i = 0;
-    for (const char *p = code; *p != '\0'; p++) {
-        if (*p == '-') {
-            continue;
-        }
-        while (typed[i] == '-' || typed[i] == ' ') {
-            i++;
-        }
-        char c = kv_is_lower((uint8_t)typed[i]) ? (char)(typed[i] - 'a' + 'A') : typed[i];
-        if (c != *p) {
-            return false;
-        }
-        i++;
-    }
-    return strcspn(typed + i, "\r\n") == strspn(typed + i, " ");
-}
-
-static enum kv_code confirm(const struct cli *cli, const struct kv_statement *st,
-                            struct kv_err *err)
-{
-    char code[KV_CONFIRMATION_LEN];
-    char typed[64] = "";
-    if (cli_flag(cli, "yes")) {
-        return KV_OK;
-    }
-    confirmation(st, code);
-    FILE *terminal = fopen("/dev/tty", "r+e");
-    if (terminal == NULL) {
-        return KV_REFUSE(err, KV_E_USAGE,
-                         "there is no terminal to confirm on; --yes signs without asking");
-    }
-    fprintf(terminal, "To sign, type the confirmation code (%s): ", code);
-    fflush(terminal);
-    bool read = fgets(typed, sizeof typed, terminal) != NULL;
-    fclose(terminal);
-    return read && same_code(typed, code)
-               ? KV_OK
-               : KV_REFUSE(err, KV_E_USAGE, "the code was not typed; nothing was signed");
 }
 
 enum kv_code cmd_statement(struct cli *cli, struct kv_err *err)
@@ -156,7 +108,7 @@ static enum kv_code decide(struct cli *cli, enum kv_decision decision, struct kv
     }
     enum kv_code code = show(cli->json ? stderr : stdout, st, answer.body, err);
     kv_api_answer_clear(&answer);
-    if (code != KV_OK || (code = confirm(cli, st, err)) != KV_OK) {
+    if (code != KV_OK || (code = cli_confirm(cli, st, err)) != KV_OK) {
         return code;
     }
     kv_buf_init(&armour, KV_SSHSIG_ARMOUR_MAX);

@@ -138,44 +138,45 @@ static char *path_in(const char *dir, const char *name)
     return out;
 }
 
-/* Read or make the folder. *fresh: it was made now. */
-static enum kv_code prepare(const struct cli *cli, const struct founding *founding,
-                            struct kv_statement **request, bool *fresh, struct kv_err *err)
+static enum kv_code read_request(const struct cli *cli, struct kv_statement **out,
+                                 struct kv_err *err)
 {
-    const char *dir = cli_get(cli, "dir");
-    KV_CLEANUP(kv_freep) char *path = path_in(dir, "request.txt");
-    *fresh = !cli_file_exists(path);
-    if (*fresh) {
-        KV_CLEANUP(kv_statement_freep) struct kv_statement *made = NULL;
-        if (founding_compose(founding, &made, err) != KV_OK ||
-            founding_write(founding, dir, made, err) != KV_OK) {
-            return err->code;
-        }
-        *request = made;
-        made = NULL; /* handed over */
-        return KV_OK;
-    }
+    KV_CLEANUP(kv_freep) char *path = path_in(cli_get(cli, "dir"), "request.txt");
     struct kv_buf text;
     kv_buf_init(&text, KV_STATEMENT_MAX);
-    KV_CLEANUP(kv_statement_freep) struct kv_statement *read = NULL;
     enum kv_code code = cli_file_read(path, &text, err);
     if (code == KV_OK) {
-        code = kv_statement_parse(kv_buf_bytes(&text), &read, NULL, err);
-    }
-    if (code == KV_OK) {
-        code = check_same(founding, read, err);
+        code = kv_statement_parse(kv_buf_bytes(&text), out, NULL, err);
     }
     kv_buf_clear(&text);
-    if (code == KV_OK) {
-        *request = read;
-        read = NULL; /* handed over */
-    }
     return code;
 }
 
+/* Read or make the folder. *fresh: it was made now. *request is owned by the caller, also on
+ * failure. */
+static enum kv_code prepare(const struct cli *cli, const struct founding *founding,
+                            struct kv_statement **request, bool *fresh, struct kv_err *err)
+{
+    KV_CLEANUP(kv_freep) char *path = path_in(cli_get(cli, "dir"), "request.txt");
+    *fresh = !cli_file_exists(path);
+    if (*fresh) {
+        return founding_compose(founding, request, err) == KV_OK
+                   ? founding_write(founding, cli_get(cli, "dir"), *request, err)
+                   : err->code;
+    }
+    return read_request(cli, request, err) == KV_OK ? check_same(founding, *request, err)
+                                                    : err->code;
+}
+
+/* How far it is. */
+struct progress {
+    json_t *missing; /* ids of those who have not signed; owned */
+    bool founded;    /* the agent said so */
+};
+
 /* Hand in FILE of the folder if FILE.sig is there, or if it needs none. *done: it was. */
 static enum kv_code hand_in(struct cli *cli, const char *name, bool unsigned_too, json_t *more,
-                            bool *done, struct kv_err *err)
+                            struct progress *progress, bool *done, struct kv_err *err)
 {
     KV_CLEANUP(kv_freep) char *path = path_in(cli_get(cli, "dir"), name);
     KV_CLEANUP(kv_freep) char *sig_path = cli_path_add(path, ".sig");
@@ -197,6 +198,7 @@ static enum kv_code hand_in(struct cli *cli, const char *name, bool unsigned_too
     if (code == KV_OK) {
         code =
             cli_submit(cli, kv_buf_bytes(&text), kv_buf_bytes(&armour), more, true, &answer, err);
+        progress->founded = strcmp(cli_str(answer.body, "state"), "founded") == 0;
         kv_api_answer_clear(&answer);
         code = code == KV_OK ? KV_OK : kv_wrap(err, "%.60s", name);
     } else {
@@ -207,9 +209,9 @@ static enum kv_code hand_in(struct cli *cli, const char *name, bool unsigned_too
     return code;
 }
 
-/* Everything that is signed; `missing` gets the ids of the others. */
+/* Everything that is signed. */
 static enum kv_code hand_in_all(struct cli *cli, const struct founding *founding,
-                                const struct kv_statement *request, json_t *missing,
+                                const struct kv_statement *request, struct progress *progress,
                                 struct kv_err *err)
 {
     struct kv_founder founder;
@@ -217,11 +219,11 @@ static enum kv_code hand_in_all(struct cli *cli, const struct founding *founding
     bool done;
     bool nobody_asks = kv_statement_requester(request, &id) == KV_REQUESTER_NOBODY;
     json_t *more = json_pack("{s:s}", "policy", kv_buf_str(&founding->policy));
-    if (hand_in(cli, "request.txt", nobody_asks, more, &done, err) != KV_OK) {
+    if (hand_in(cli, "request.txt", nobody_asks, more, progress, &done, err) != KV_OK) {
         return err->code;
     }
     if (!done) {
-        json_array_append_new(missing, json_stringn((const char *)id.ptr, id.len));
+        json_array_append_new(progress->missing, json_stringn((const char *)id.ptr, id.len));
     }
     bool asked = done;
     for (uint64_t n = 1; kv_statement_founder(request, n, &founder); n++) {
@@ -230,11 +232,11 @@ static enum kv_code hand_in_all(struct cli *cli, const struct founding *founding
             continue; /* the requester */
         }
         done = false;
-        if (asked && hand_in(cli, name, false, NULL, &done, err) != KV_OK) {
+        if (asked && hand_in(cli, name, false, NULL, progress, &done, err) != KV_OK) {
             return err->code;
         }
         if (!done) {
-            json_array_append_new(missing,
+            json_array_append_new(progress->missing,
                                   json_stringn((const char *)founder.id.ptr, founder.id.len));
         }
     }
@@ -242,14 +244,13 @@ static enum kv_code hand_in_all(struct cli *cli, const struct founding *founding
 }
 
 static void tell(struct cli *cli, const struct kv_statement *request, bool fresh,
-                 const json_t *missing)
+                 const struct progress *progress)
 {
     const char *dir = cli_get(cli, "dir");
-    bool founded = json_array_size(missing) == 0;
-    cli->exit = founded ? KV_EXIT_OK : KV_EXIT_WAITING;
+    cli->exit = progress->founded ? KV_EXIT_OK : KV_EXIT_WAITING;
     if (cli->json) {
-        json_t *object = json_pack("{s:b,s:s,s:O}", "founded", founded, "dir", dir, "missing",
-                                   (json_t *)(uintptr_t)missing);
+        json_t *object = json_pack("{s:b,s:s,s:O}", "founded", progress->founded, "dir", dir,
+                                   "missing", progress->missing);
         cli_put_json(object);
         json_decref(object);
         return;
@@ -262,13 +263,13 @@ static void tell(struct cli *cli, const struct kv_statement *request, bool fresh
         kv_buf_clear(&script);
         return;
     }
-    if (founded) {
+    if (progress->founded) {
         cli_say("The vault is founded. Keep a copy of %s/log.vkey apart from this machine: with "
                 "it\nauditors check the ledger. next: `ksefvault status`\n",
                 dir);
         return;
     }
-    KV_CLEANUP(kv_freep) char *who = cli_text_of(missing);
+    KV_CLEANUP(kv_freep) char *who = cli_text_of(progress->missing);
     cli_say("Not founded yet; these signatures are missing: %s\n"
             "next: they sign as %s/README.txt says; then run this command again.\n",
             who, dir);
@@ -285,13 +286,41 @@ static enum kv_code found(struct cli *cli, struct founding *founding, const json
         prepare(cli, founding, &request, &fresh, err) != KV_OK) {
         return err->code;
     }
-    json_t *missing = json_array();
-    enum kv_code code = hand_in_all(cli, founding, request, missing, err);
+    struct progress progress = {.missing = json_array()};
+    enum kv_code code = hand_in_all(cli, founding, request, &progress, err);
     if (code == KV_OK) {
-        tell(cli, request, fresh, missing);
+        tell(cli, request, fresh, &progress);
     }
-    json_decref(missing);
+    json_decref(progress.missing);
     return code;
+}
+
+/* The vault is founded already: by this very folder? Then the command has nothing left to do. */
+static enum kv_code founded_before(struct cli *cli, const struct founding *founding,
+                                   struct kv_err *err)
+{
+    struct kv_api_answer answer;
+    struct kv_err why;
+    char id[KV_ULID_LEN];
+    KV_CLEANUP(kv_statement_freep) struct kv_statement *request = NULL;
+    if (read_request(cli, &request, &why) != KV_OK ||
+        check_same(founding, request, &why) != KV_OK) {
+        return err->code; /* KV_E_FOUNDED, as the agent said it */
+    }
+    kv_statement_copy(request, KV_KEY_REQUEST, id, sizeof id);
+    json_t *problem = cli->problem;
+    cli->problem = NULL;
+    enum kv_code code = cli_call(cli, KV_CALL_REQUEST, json_pack("{s:s}", "id", id), &answer, &why);
+    kv_api_answer_clear(&answer);
+    json_decref(cli->problem);
+    cli->problem = problem;
+    if (code != KV_OK) {
+        return err->code;
+    }
+    struct progress progress = {.missing = json_array(), .founded = true};
+    tell(cli, request, false, &progress);
+    json_decref(progress.missing);
+    return KV_OK;
 }
 
 static enum kv_code run_found(struct cli *cli, struct kv_err *err)
@@ -305,6 +334,8 @@ static enum kv_code run_found(struct cli *cli, struct kv_err *err)
     if (code == KV_OK && (code = cli_call(cli, KV_CALL_FOUNDING, NULL, &answer, err)) == KV_OK) {
         code = found(cli, founding, answer.body, err);
         kv_api_answer_clear(&answer);
+    } else if (code == KV_E_FOUNDED) {
+        code = founded_before(cli, founding, err);
     }
     founding_clear(founding);
     return code;

@@ -25,14 +25,38 @@ static enum kv_code compose(struct cli_draft *draft, struct kv_err *err)
                : kv_compose_request(draft->lines, draft->count, &draft->text, err);
 }
 
-static void put_who(const char *label, const json_t *value)
+static void put_text(const char *label, const char *text)
 {
-    if (value != NULL && (!json_is_array(value) || json_array_size(value) > 0)) {
-        KV_CLEANUP(kv_freep) char *text = cli_text_of(value);
-        printf("%s: ", label);
-        cli_put(stdout, kv_bytes_str(text));
-        fputc('\n', stdout);
+    printf("%s: ", label);
+    cli_put(stdout, kv_bytes_str(text));
+    fputc('\n', stdout);
+}
+
+/* What happens next when the agent leaves it to us: it follows from the state. */
+static void put_next(const json_t *answer)
+{
+    static const struct {
+        const char *state, *next;
+    } rows[] = {{"approved", "The agent carries it out by itself, at once or when its time comes."},
+                {"done", "Nothing; it is carried out."},
+                {"denied", "Nothing; one denial ends a request. A new one may be made."},
+                {"withdrawn", "Nothing; the request is withdrawn."},
+                {"lapsed", "Make a new request if it is still wanted."}};
+    const char *state = cli_str(answer, "state");
+    const char *id = cli_str(answer, "request");
+    if (strcmp(state, "open") == 0) {
+        printf("next: those who are missing read it and sign: ksefvault approve %s --as PERSON "
+               "--key FILE\n",
+               id);
+        return;
     }
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        if (strcmp(rows[i].state, state) == 0) {
+            put_text("next", rows[i].next);
+            return;
+        }
+    }
+    put_text("next", "Nothing; it is recorded and holds from now on.");
 }
 
 void cli_put_outcome(const json_t *answer)
@@ -40,9 +64,16 @@ void cli_put_outcome(const json_t *answer)
     cli_put_member("request", answer, "request");
     cli_put_member("state", answer, "state");
     cli_put_member("record", answer, "record");
-    put_who("missing", json_object_get(answer, "missing"));
-    put_who("who", json_object_get(answer, "who"));
-    cli_put_member("next", answer, "next");
+    cli_put_member("confirmation code", answer, "confirmationCode");
+    if (json_array_size(json_object_get(answer, "missing")) > 0) {
+        cli_put_member("missing", answer, "missing");
+    }
+    cli_put_member("who", answer, "who");
+    if (cli_str(answer, "next")[0] != '\0') {
+        cli_put_member("next", answer, "next");
+    } else {
+        put_next(answer);
+    }
 }
 
 static json_t *json_text(struct kv_bytes text)
@@ -158,17 +189,6 @@ static enum kv_code beside(const struct cli_draft *draft, json_t **out, struct k
     return KV_OK;
 }
 
-/* The code that approvers compare by phone, for the requester to tell them. */
-static void put_code(const struct cli *cli, const struct cli_draft *draft)
-{
-    char code[KV_CONFIRMATION_LEN];
-    struct kv_hash hash = kv_statement_sha256(draft->text);
-    if (!cli->json && kv_statement_type(draft->text) == KV_STATEMENT_REQUEST) {
-        kv_confirmation_code(&hash, code);
-        cli_say("confirmation code: %s (approvers compare it by phone)\n", code);
-    }
-}
-
 enum kv_code cli_deliver(struct cli *cli, struct cli_draft *draft, struct kv_err *err)
 {
     struct kv_buf armour;
@@ -188,9 +208,6 @@ enum kv_code cli_deliver(struct cli *cli, struct cli_draft *draft, struct kv_err
         code = cli_submit(cli, kv_statement_text(draft->text), kv_buf_bytes(&armour), more, false,
                           &answer, err);
         kv_api_answer_clear(&answer);
-    }
-    if (code == KV_OK) {
-        put_code(cli, draft);
     }
     kv_buf_clear(&armour);
     return code;
