@@ -280,6 +280,12 @@ static void unlock(struct kv_supervisor *sup, struct kv_channel *channel,
             continue;
         }
         child->latched = false;
+        char mark[512];
+        int n = snprintf(mark, sizeof mark, "%s/keeper/%s.latched", sup->config->state,
+                         child->slot->name);
+        if (n > 0 && (size_t)n < sizeof mark) {
+            (void)unlink(mark); /* there may be none */
+        }
         if (child->pid == 0) {
             kv_timer_arm(child->respawn, 0);
         }
@@ -359,6 +365,9 @@ static void ended(struct kv_child *child, int status)
            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     child->pid = 0;
     hang_up(child);
+    /* its answer may have been overtaken by its end: the exit status says the same */
+    child->latched = child->latched || (child->role == KV_ROLE_KEEPER && WIFEXITED(status) &&
+                                        WEXITSTATUS(status) == KV_EXIT_REFUSED);
     if (sup->stopping) {
         return;
     }

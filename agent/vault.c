@@ -83,8 +83,10 @@ static void ask_log_key(struct vault *v, struct keeper *keeper)
     struct kv_err err;
     struct kv_buf body;
     bool founded = v->log != NULL && kv_log_status(v->log)->state != KV_LOG_EMPTY;
+    char label[KV_LABEL_LEN];
+    vault_key_label(v, NULL, label);
     kv_buf_init(&body, 256);
-    kv_message_str(&body, "label", v->origin);
+    kv_message_str(&body, "label", label);
     kv_message_str(&body, "type", "ec-p256");
     kv_message_bool(&body, "existing", true);
     enum kv_frame_op op = founded ? KV_FRAME_KEY_FIND : KV_FRAME_KEY_GENERATE;
@@ -281,6 +283,7 @@ static enum kv_code configure(struct vault *v, const struct kv_frame *frame, str
     }
     vault_open_ledger(v);
     vault_inbox_start(v);
+    vault_inbox_sweep(v);
     return KV_OK;
 }
 
@@ -326,6 +329,7 @@ static void stop_serving(struct vault *v)
     if (!v->started) {
         return;
     }
+    vault_refusals_settle(v, true);
     struct kv_record *rec = kv_record_new(KV_EV_AGENT_STOP);
     kv_record_info_str(rec, "why", "signal");
     if (vault_record(v, rec, NULL, NULL, &err) != KV_OK || kv_log_flush(v->log, &err) != KV_OK) {
@@ -345,12 +349,14 @@ int main(int argc, char **argv)
     }
     v->loop = kv_program_start("ksefvault-vault");
     v->ledger_dir = -1;
+    v->inbox_dir = v->inbox_watch = -1;
     v->listener = -1;
     kv_hex_encode(kv_bytes(boot, sizeof boot), v->boot);
     kv_buf_init(&v->programs, 4096);
     kv_buf_init(&v->modules, 4096);
     v->sign_timer = kv_timer_new(v->loop, vault_sign_timer, v);
     v->due_timer = kv_timer_new(v->loop, vault_due_timer, v);
+    v->refusal_timer = kv_timer_new(v->loop, vault_refusal_timer, v);
     kv_loop_on_turn(v->loop, vault_turn_end, v);
     if (kv_channel_new_take_fd(v->loop, KV_FD_SUPERVISOR, KV_ROLE_VAULT, KV_ROLE_SUPERVISOR,
                                on_frame, on_gone, v, &v->supervisor, &err) != KV_OK ||

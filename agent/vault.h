@@ -6,7 +6,9 @@
  *   vault_client.c   connections: peer, attestation, handing over to the gate
  *   vault_turn.c     records of a turn, flush, checkpoint, what leaves when
  *   vault_call.c     the API's calls: reading, access, repetition, dispatch
+ *   vault_start.c    replay, agent.start
  *   vault_submit.c   signed texts; founding
+ *   vault_inbox.c    signed texts from files
  *   vault_work.c     what an approved request makes the agent do (keys, certificates)
  *   vault_use.c      decisions on uses, and their refusals
  *   vault_login.c    a KSeF login from challenge to access token
@@ -88,6 +90,7 @@ struct call {
 };
 
 struct remembered; /* vault_call.c: answers to repeat */
+struct refusal;    /* vault_use.c */
 struct login;      /* vault_login.c */
 struct work;       /* vault_work.c */
 
@@ -108,7 +111,7 @@ struct vault {
     struct kv_buf programs, modules; /* messages: name → SHA-256 */
 
     /* the ledger and its meaning */
-    int ledger_dir;
+    int ledger_dir, inbox_dir, inbox_watch;
     struct kv_log *log;
     struct kv_state *state;
     struct kv_founding *founding; /* while unfounded */
@@ -130,6 +133,8 @@ struct vault {
     bool clock_behind;
 
     struct remembered *remembered;
+    struct refusal *refusals;
+    struct kv_timer *refusal_timer;
     struct login *logins;
     struct work *work;
 };
@@ -185,7 +190,15 @@ bool vault_is_reader(struct vault *v, const struct call *call);
 /* ---- vault_submit.c ---- */
 void vault_call_submit(struct call *call);
 void vault_call_founding(struct call *call);
+struct submitted;
+/* A text from the inbox with its signature behind it. */
+void vault_submit_file(struct vault *v, const char *name, struct kv_bytes joined);
+
+/* ---- vault_inbox.c ---- */
 void vault_inbox_start(struct vault *v);
+/* Take what was dropped while nobody watched. */
+void vault_inbox_sweep(struct vault *v);
+void vault_inbox_answer(struct vault *v, const char *name, enum kv_code code, const char *detail);
 
 /* ---- vault_work.c ---- */
 /* Do what became due: the agent's own records, keys to generate. Called at each turn's end. */
@@ -207,8 +220,11 @@ struct entitlement {
  * answered with what would lift it; false then. */
 KV_MUST_USE bool vault_entitled(struct call *call, enum kv_op op, const char *ctx,
                                 struct entitlement *out);
-/* The name of a credential's key in its slot. */
-#define KV_LABEL_LEN 256
+/* Write what was counted; `all`: before we stop. */
+void vault_refusals_settle(struct vault *v, bool all);
+void vault_refusal_timer(void *vault);
+/* The label of a credential's key in its slot; of the log's own key for NULL. */
+#define KV_LABEL_LEN 64
 void vault_key_label(const struct vault *v, const char *credential, char out[static KV_LABEL_LEN]);
 
 /* ---- vault_view.c ---- */
@@ -219,9 +235,13 @@ void vault_call_verified(struct call *call);
 
 /* ---- vault.c ---- */
 struct keeper *vault_keeper(struct vault *v, const char *slot);
+
+/* ---- vault_start.c ---- */
 /* Replay the ledger, once the configuration is known. */
 void vault_open_ledger(struct vault *v);
-/* Write agent.start and what a crash left open; serve. */
+/* Serve, if the ledger is good. */
 void vault_begin_serving(struct vault *v);
+/* agent.start, log.recovered, and the outcomes that a crash left open. */
+void vault_started_records(struct vault *v);
 
 #endif

@@ -104,11 +104,12 @@ static void hand_over(struct client *client)
 
 static void on_attested(void *ctx, const struct kv_answer_frame *answer)
 {
-    static const struct kv_field_spec specs[] = {{"exe", KV_FIELD_STRING, 255, true, NULL},
-                                                 {"unit", KV_FIELD_STRING, 127, true, NULL},
-                                                 {"start", KV_FIELD_NUMBER, KV_NUMBER_MAX, true, NULL},
-                                                 {"exe-sha256", KV_FIELD_STRING, 64, false, NULL},
-                                                 {NULL, KV_FIELD_END, 0, false, NULL}};
+    static const struct kv_field_spec specs[] = {
+        {"exe", KV_FIELD_STRING, 255, true, NULL},
+        {"unit", KV_FIELD_STRING, 127, true, NULL},
+        {"start", KV_FIELD_NUMBER, KV_NUMBER_MAX, true, NULL},
+        {"exe-sha256", KV_FIELD_STRING, 64, false, NULL},
+        {NULL, KV_FIELD_END, 0, false, NULL}};
     struct client *client = ctx;
     struct kv_field field[KV_FIELDS_MAX];
     struct kv_err err;

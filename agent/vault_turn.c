@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/time.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -45,7 +46,9 @@ static bool root_at(void *ctx, uint64_t size, struct kv_hash *out)
 
 struct kv_log_view vault_log_view(const struct vault *v)
 {
-    return (struct kv_log_view){root_at, v->log, kv_log_covered(v->log)};
+    uint64_t covered = kv_log_covered(v->log);
+    /* a founding is one commit: its records may rest on each other */
+    return (struct kv_log_view){root_at, v->log, covered, v->started ? covered : UINT64_MAX};
 }
 
 enum kv_code vault_may_give(struct vault *v, struct kv_err *err)
@@ -289,7 +292,10 @@ static void sign(struct vault *v)
         return;
     }
     struct kv_hash root = kv_log_root(v->log, size);
+    char label[KV_LABEL_LEN];
+    vault_key_label(v, NULL, label);
     kv_buf_init(&body, 1024);
+    kv_message_str(&body, "label", label);
     kv_message_str(&body, "origin", v->origin);
     kv_message_number(&body, "size", size);
     kv_message_octets(&body, "root", kv_bytes(root.b, sizeof root.b));

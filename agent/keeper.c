@@ -1,0 +1,537 @@
+/* ksefvault-keeper: one slot, one login, cached keys. It signs what it builds itself (a checkpoint,
+ * a login request, a certificate) from fields, never a hash that somebody hands it. */
+#include "agent/program.h"
+#include "agent/sandbox.h"
+
+#include "core/log.h"
+#include "core/name.h"
+#include "core/parse.h"
+#include "core/secret.h"
+#include "core/token.h"
+#include "ksef/authrequest.h"
+#include "ksef/certificate.h"
+#include "pkcs11/pin.h"
+#include "pkcs11/token.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TEXT_MAX  1024
+#define PATHS_MAX 24
+
+struct keeper {
+    struct kv_loop *loop;
+    struct kv_channel *supervisor, *vault;
+    struct kv_token *token;
+    char vault_name[KV_VAULT_LEN];
+    enum kv_code failed; /* why the slot could not be opened */
+};
+
+/* ---- the vault's questions ---- */
+
+static void add_key(struct kv_buf *out, const struct keeper *k, const struct kv_token_key *key)
+{
+    const struct kv_token_info *info = kv_token_info(k->token);
+    kv_message_octets(out, "public-key", kv_bytes(key->spki, key->spki_len));
+    kv_message_str(out, "custody", kv_custody_word(info->custody));
+    kv_message_str(out, "custody-why", info->custody_why);
+    kv_message_str(out, "model", info->model);
+    kv_message_begin(out, "attrs", KV_FIELD_OBJECT);
+    kv_message_bool(out, "always_sensitive", key->always_sensitive);
+    kv_message_bool(out, "extractable", key->extractable);
+    kv_message_bool(out, "local", key->local);
+    kv_message_bool(out, "never_extractable", key->never_extractable);
+    kv_message_bool(out, "sensitive", key->sensitive);
+    kv_message_end(out);
+}
+
+static bool text_of(const struct kv_field *field, char *out, size_t size)
+{
+    return field->type == KV_FIELD_STRING && kv_field_copy(field, out, size);
+}
+
+static enum kv_code on_state(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
+                             struct kv_err *err)
+{
+    (void)field;
+    (void)err;
+    const struct kv_token_info *info = kv_token_info(k->token);
+    kv_message_str(out, "custody", kv_custody_word(info->custody));
+    kv_message_str(out, "custody-why", info->custody_why);
+    kv_message_str(out, "model", info->model);
+    return KV_OK;
+}
+
+static const struct kv_field_spec key_specs[] = {
+    {"label", KV_FIELD_STRING, KV_TOKEN_LABEL_LEN - 1, true, NULL},
+    {"type", KV_FIELD_STRING, 16, false, NULL},
+    {"existing", KV_FIELD_BOOLEAN, 1, false, NULL},
+    {NULL, KV_FIELD_END, 0, false, NULL}};
+
+static enum kv_code on_find(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
+                            struct kv_err *err)
+{
+    char label[KV_TOKEN_LABEL_LEN];
+    struct kv_token_key key;
+    if (!text_of(&field[0], label, sizeof label)) {
+        return KV_REFUSE(err, KV_E_PROTOCOL, "label");
+    }
+    enum kv_code code = kv_token_find(k->token, label, &key, err);
+    if (code == KV_OK) {
+        add_key(out, k, &key);
+    }
+    return code;
+}
+
+/* `existing`: a key of that label that is there already is the answer (the caller crashed between
+ * making it and recording it). It is of the wanted type, or refused. */
+static enum kv_code on_generate(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
+                                struct kv_err *err)
+{
+    char label[KV_TOKEN_LABEL_LEN];
+    struct kv_token_key key;
+    bool rsa = kv_bytes_is(field[1].value, "rsa-2048");
+    enum kv_token_key_type type = rsa ? KV_TOKEN_RSA_2048 : KV_TOKEN_EC_P256;
+    if (!text_of(&field[0], label, sizeof label) ||
+        (!rsa && !kv_bytes_is(field[1].value, "ec-p256"))) {
+        return KV_REFUSE(err, KV_E_PROTOCOL, "label or type");
+    }
+    enum kv_code code = KV_E_TOKEN_KEY_MISSING;
+    if (field[2].number != 0) {
+        code = kv_token_find(k->token, label, &key, err);
+    }
+    if (code == KV_E_TOKEN_KEY_MISSING) {
+        code = kv_token_generate(k->token, label, type, &key, err);
+    }
+    if (code == KV_OK && key.type != type) {
+        code =
+            KV_REFUSE(err, KV_E_TOKEN_KEY_EXISTS, "a key of another type has the label %s", label);
+    }
+    if (code == KV_OK) {
+        add_key(out, k, &key);
+    }
+    return code;
+}
+
+static enum kv_code sign_with(struct keeper *k, const char *label, const struct kv_hash *digest,
+                              uint8_t sig[static KV_TOKEN_SIG_MAX], size_t *len, struct kv_err *err)
+{
+    struct kv_token_key key;
+    *len = KV_TOKEN_SIG_MAX;
+    if (kv_token_find(k->token, label, &key, err) != KV_OK) {
+        return err->code;
+    }
+    enum kv_token_mechanism mechanism =
+        key.type == KV_TOKEN_EC_P256 ? KV_TOKEN_ECDSA : KV_TOKEN_RSA_PKCS1_SHA256;
+    return kv_token_sign(k->token, key.handle, mechanism, digest, sig, len, err);
+}
+
+static const struct kv_field_spec checkpoint_specs[] = {
+    {"label", KV_FIELD_STRING, KV_TOKEN_LABEL_LEN - 1, true, NULL},
+    {"origin", KV_FIELD_STRING, KV_ORIGIN_LEN - 1, true, NULL},
+    {"size", KV_FIELD_NUMBER, KV_NUMBER_MAX, true, NULL},
+    {"root", KV_FIELD_OCTETS, KV_HASH_LEN, true, NULL},
+    {NULL, KV_FIELD_END, 0, false, NULL}};
+
+/* The text of a checkpoint (docs/ledger-format.md §3), for this vault's log only. */
+static enum kv_code on_checkpoint(struct keeper *k, const struct kv_field *field,
+                                  struct kv_buf *out, struct kv_err *err)
+{
+    char label[KV_TOKEN_LABEL_LEN], origin[KV_ORIGIN_LEN], want[KV_ORIGIN_LEN];
+    uint8_t sig[KV_TOKEN_SIG_MAX];
+    size_t len;
+    struct kv_buf text;
+    int n = snprintf(want, sizeof want, "%s/audit", k->vault_name);
+    if (!text_of(&field[0], label, sizeof label) || !text_of(&field[1], origin, sizeof origin) ||
+        n < 0 || strcmp(origin, want) != 0 || field[3].value.len != KV_HASH_LEN) {
+        return KV_REFUSE(err, KV_E_PROTOCOL, "not a checkpoint of this vault");
+    }
+    kv_buf_init(&text, 1024);
+    kv_buf_add_format(&text, "%s\n%llu\n", origin, (unsigned long long)field[2].number);
+    kv_buf_add_base64(&text, field[3].value);
+    kv_buf_add_str(&text, "\n");
+    struct kv_hash digest = kv_hash(kv_buf_bytes(&text));
+    kv_buf_clear(&text);
+    enum kv_code code = sign_with(k, label, &digest, sig, &len, err);
+    if (code == KV_OK) {
+        kv_message_octets(out, "signature", kv_bytes(sig, len));
+    }
+    return code;
+}
+
+static const struct kv_field_spec login_specs[] = {
+    {"label", KV_FIELD_STRING, KV_TOKEN_LABEL_LEN - 1, true, NULL},
+    {"challenge", KV_FIELD_STRING, KV_AUTH_CHALLENGE_LEN - 1, true, NULL},
+    {"context", KV_FIELD_STRING, KV_CONTEXT_LEN - 1, true, NULL},
+    {"time", KV_FIELD_NUMBER, KV_NUMBER_MAX, true, NULL},
+    {"certificate", KV_FIELD_OCTETS, KV_CERTIFICATE_MAX, true, NULL},
+    {NULL, KV_FIELD_END, 0, false, NULL}};
+
+static enum kv_code on_login(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
+                             struct kv_err *err)
+{
+    char label[KV_TOKEN_LABEL_LEN];
+    uint8_t sig[KV_TOKEN_SIG_MAX];
+    size_t len;
+    struct kv_buf document;
+    KV_CLEANUP(kv_auth_request_freep) struct kv_auth_request *request = NULL;
+    struct kv_auth_request_params params = {.challenge = field[1].value,
+                                            .context = field[2].value,
+                                            .subject = KV_AUTH_SUBJECT_CERTIFICATE,
+                                            .signing_time_ms = (int64_t)field[3].number,
+                                            .certificate = field[4].value};
+    if (!text_of(&field[0], label, sizeof label)) {
+        return KV_REFUSE(err, KV_E_PROTOCOL, "label");
+    }
+    kv_buf_init(&document, KV_AUTH_REQUEST_MAX);
+    enum kv_code code = kv_auth_request_begin(&params, &request, err);
+    if (code == KV_OK) {
+        code = sign_with(k, label, kv_auth_request_digest(request), sig, &len, err);
+    }
+    if (code == KV_OK) {
+        code = kv_auth_request_finish(request, kv_bytes(sig, len), &document, err);
+    }
+    if (code == KV_OK) {
+        kv_message_octets(out, "document", kv_buf_bytes(&document));
+    }
+    kv_buf_clear(&document);
+    return code;
+}
+
+static const struct kv_field_spec certificate_specs[] = {
+    {"label", KV_FIELD_STRING, KV_TOKEN_LABEL_LEN - 1, true, NULL},
+    {"subject", KV_FIELD_STRING, 8, true, NULL},
+    {"number", KV_FIELD_STRING, 11, true, NULL},
+    {"common-name", KV_FIELD_STRING, 256, true, NULL},
+    {"organisation", KV_FIELD_STRING, 256, false, NULL},
+    {"given-name", KV_FIELD_STRING, 256, false, NULL},
+    {"surname", KV_FIELD_STRING, 256, false, NULL},
+    {"serial", KV_FIELD_OCTETS, KV_CERTIFICATE_SERIAL_LEN, true, NULL},
+    {"from", KV_FIELD_NUMBER, KV_NUMBER_MAX, true, NULL},
+    {"to", KV_FIELD_NUMBER, KV_NUMBER_MAX, true, NULL},
+    {NULL, KV_FIELD_END, 0, false, NULL}};
+
+static enum kv_code on_certificate(struct keeper *k, const struct kv_field *field,
+                                   struct kv_buf *out, struct kv_err *err)
+{
+    char label[KV_TOKEN_LABEL_LEN];
+    uint8_t sig[KV_TOKEN_SIG_MAX];
+    size_t len;
+    struct kv_token_key key;
+    struct kv_buf der;
+    KV_CLEANUP(kv_certificate_draft_freep) struct kv_certificate_draft *draft = NULL;
+    if (!text_of(&field[0], label, sizeof label) ||
+        field[7].value.len != KV_CERTIFICATE_SERIAL_LEN) {
+        return KV_REFUSE(err, KV_E_PROTOCOL, "label or serial");
+    }
+    if (kv_token_find(k->token, label, &key, err) != KV_OK) {
+        return err->code;
+    }
+    bool seal = kv_bytes_is(field[1].value, "seal");
+    struct kv_certificate_params params = {.kind = seal ? KV_CERTIFICATE_SEAL
+                                                        : KV_CERTIFICATE_PERSON_NIP,
+                                           .number = field[2].value,
+                                           .common_name = field[3].value,
+                                           .organisation = field[4].value,
+                                           .given_name = field[5].value,
+                                           .surname = field[6].value,
+                                           .spki = kv_bytes(key.spki, key.spki_len),
+                                           .not_before_ms = (int64_t)field[8].number,
+                                           .not_after_ms = (int64_t)field[9].number};
+    memcpy(params.serial, field[7].value.ptr, sizeof params.serial);
+    kv_buf_init(&der, KV_CERTIFICATE_MAX);
+    enum kv_code code = kv_certificate_begin(&params, &draft, err);
+    if (code == KV_OK) {
+        code = sign_with(k, label, kv_certificate_digest(draft), sig, &len, err);
+    }
+    if (code == KV_OK) {
+        code = kv_certificate_finish(draft, kv_bytes(sig, len), &der, err);
+    }
+    if (code == KV_OK) {
+        kv_message_octets(out, "certificate", kv_buf_bytes(&der));
+    }
+    kv_buf_clear(&der);
+    return code;
+}
+
+static const struct kv_field_spec no_specs[] = {{NULL, KV_FIELD_END, 0, false, NULL}};
+
+/* What a keeper does for the vault, and nothing else. */
+static const struct {
+    enum kv_frame_op op;
+    const struct kv_field_spec *specs;
+    enum kv_code (*fn)(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
+                       struct kv_err *err);
+} table[] = {
+    {KV_FRAME_SLOT_STATE, no_specs, on_state},
+    {KV_FRAME_KEY_FIND, key_specs, on_find},
+    {KV_FRAME_KEY_GENERATE, key_specs, on_generate},
+    {KV_FRAME_SIGN_CHECKPOINT, checkpoint_specs, on_checkpoint},
+    {KV_FRAME_SIGN_LOGIN, login_specs, on_login},
+    {KV_FRAME_SIGN_CERTIFICATE, certificate_specs, on_certificate},
+};
+
+/* A token that is gone is found again by starting anew: one login per process. */
+static void give_up_if_gone(struct keeper *k, enum kv_code code)
+{
+    if (code == KV_E_TOKEN_ABSENT || code == KV_E_TOKEN_MODULE) {
+        kv_log(KV_LOG_WARNING, "token-gone", "code=%s", kv_code_word(code));
+        kv_loop_stop(k->loop);
+    }
+}
+
+static void on_question(struct keeper *k, const struct kv_frame *frame)
+{
+    struct kv_field field[KV_FIELDS_MAX];
+    struct kv_err err = {.msg = ""};
+    struct kv_buf out;
+    enum kv_code code = KV_E_PROTOCOL;
+    if (k->token == NULL) {
+        kv_channel_reply(k->vault, frame->request, KV_E_STARTING, "the slot is being opened",
+                         KV_BYTES_NULL);
+        return;
+    }
+    kv_buf_init(&out, KV_FRAME_BODY_MAX);
+    for (size_t i = 0; i < KV_COUNT(table); i++) {
+        if (table[i].op == frame->op) {
+            code = kv_message_read(frame->body, table[i].specs, field, &err);
+            code = code != KV_OK ? code : table[i].fn(k, field, &out, &err);
+        }
+    }
+    if (code != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, kv_frame_row(frame->op)->word, &err);
+        kv_buf_reset(&out);
+    }
+    kv_channel_reply(k->vault, frame->request, code, code == KV_OK ? "" : err.msg,
+                     kv_buf_bytes(&out));
+    kv_buf_clear(&out);
+    give_up_if_gone(k, code);
+}
+
+/* ---- start ---- */
+
+enum {
+    C_VAULT,
+    C_STATE,
+    C_SLOT,
+    C_MODULE,
+    C_URI,
+    C_SHA256,
+    C_INIT_ARGS,
+    C_NETWORK,
+    C_ENVIRONMENT,
+    C_READABLE,
+    C_WRITABLE,
+    C_COUNT
+};
+static const struct kv_field_spec config_specs[] = {
+    [C_VAULT] = {"vault", KV_FIELD_STRING, KV_VAULT_LEN - 1, true, NULL},
+    [C_STATE] = {"state", KV_FIELD_STRING, TEXT_MAX, true, NULL},
+    [C_SLOT] = {"slot", KV_FIELD_STRING, KV_ID_LEN - 1, true, NULL},
+    [C_MODULE] = {"module", KV_FIELD_STRING, TEXT_MAX, true, NULL},
+    [C_URI] = {"uri", KV_FIELD_STRING, TEXT_MAX, true, NULL},
+    [C_SHA256] = {"module-sha256", KV_FIELD_STRING, 64, false, NULL},
+    [C_INIT_ARGS] = {"init-args", KV_FIELD_STRING, TEXT_MAX, false, NULL},
+    [C_NETWORK] = {"network", KV_FIELD_STRING, TEXT_MAX, false, NULL},
+    [C_ENVIRONMENT] = {"environment", KV_FIELD_ARRAY, 16, true, NULL},
+    [C_READABLE] = {"readable", KV_FIELD_ARRAY, 16, true, NULL},
+    [C_WRITABLE] = {"writable", KV_FIELD_ARRAY, 16, true, NULL},
+    [C_COUNT] = {NULL, KV_FIELD_END, 0, false, NULL}};
+
+/* Texts of an array, copied; they live as long as the process. */
+static size_t texts(struct kv_bytes array, const char **out, size_t max)
+{
+    struct kv_cursor cur = kv_cursor(array);
+    struct kv_field field;
+    size_t count = 0;
+    while (count < max && kv_message_next(&cur, &field)) {
+        char *text = field.type == KV_FIELD_STRING ? calloc(1, field.value.len + 1) : NULL;
+        if (text != NULL && kv_field_copy(&field, text, field.value.len + 1)) {
+            out[count++] = text;
+        } else {
+            free(text);
+        }
+    }
+    return count;
+}
+
+static void set_environment(struct kv_bytes array)
+{
+    const char *pairs[16];
+    size_t count = texts(array, pairs, KV_COUNT(pairs));
+    for (size_t i = 0; i < count; i++) {
+        const char *equals = strchr(pairs[i], '=');
+        char name[128];
+        size_t len = equals == NULL ? 0 : (size_t)(equals - pairs[i]);
+        if (len > 0 && len < sizeof name) {
+            memcpy(name, pairs[i], len);
+            name[len] = '\0';
+            (void)setenv(name, equals + 1, 1); /* out of memory shows when the module starts */
+        }
+    }
+}
+
+/* `none`, `unix:PATH`, `tcp:HOST:PORT`, `usb` */
+static enum kv_code network(const char *text, struct kv_sandbox_paths *paths, struct kv_err *err)
+{
+    uint64_t port;
+    if (text[0] == '\0' || strcmp(text, "none") == 0 || strcmp(text, "usb") == 0) {
+        return KV_OK;
+    }
+    if (strncmp(text, "unix:/", 6) == 0) {
+        paths->unix_sockets = true;
+        return KV_OK;
+    }
+    const char *colon = strrchr(text, ':');
+    if (strncmp(text, "tcp:", 4) == 0 && colon > text + 4 &&
+        kv_parse_u64(kv_bytes_str(colon + 1), UINT16_MAX, &port) && port > 0) {
+        paths->connect_port = (uint16_t)port;
+        return KV_OK;
+    }
+    return KV_REFUSE(err, KV_E_CONFIG, "network is none, usb, unix:/PATH or tcp:HOST:PORT");
+}
+
+static enum kv_code confine(const struct kv_field *field, const char *state, const char *net,
+                            struct kv_err *err)
+{
+    static const char *readable[PATHS_MAX + 1] = {
+        "/etc/ssl",   "/etc/pkcs11",  "/usr/lib",          "/lib",
+        "/proc/self", "/dev/urandom", "/usr/share/p11-kit"};
+    static const char *writable[PATHS_MAX + 1];
+    static char own[TEXT_MAX + 16];
+    struct kv_sandbox_paths paths = {.readable = readable, .writable = writable};
+    size_t r = 7, w = 0;
+    int n = snprintf(own, sizeof own, "%s/keeper", state);
+    assert(n > 0 && (size_t)n < sizeof own);
+    writable[w++] = own;
+    (void)texts(field[C_READABLE].value, readable + r, PATHS_MAX - r);
+    (void)texts(field[C_WRITABLE].value, writable + w, PATHS_MAX - w);
+    if (network(net, &paths, err) != KV_OK) {
+        return err->code;
+    }
+    return kv_sandbox_enter(KV_ROLE_KEEPER, &paths, err);
+}
+
+/* A refused PIN is never tried again by itself, whoever restarts: the mark lies on disk until root
+ * unlocks the slot. */
+static void latch_path(const char *state, const char *slot, char *out, size_t size)
+{
+    int n = snprintf(out, size, "%s/keeper/%s.latched", state, slot);
+    assert(n > 0 && (size_t)n < size);
+}
+
+static bool latched(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static void latch(const char *path)
+{
+    KV_CLEANUP(kv_close_fdp) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 || fsync(fd) != 0) {
+        kv_log(KV_LOG_ERROR, "latch", "path=%s", path);
+    }
+}
+
+static enum kv_code open_token(struct keeper *k, const struct kv_field *field, const char *state,
+                               struct kv_err *err)
+{
+    static char text[C_COUNT][TEXT_MAX + 1];
+    static char lock_dir[TEXT_MAX + 16], latch_file[TEXT_MAX + 128];
+    const char *writable[16];
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *pin = NULL;
+    for (int i = 0; i <= C_NETWORK; i++) {
+        bool fits = field[i].type == 0 || kv_field_copy(&field[i], text[i], sizeof text[i]);
+        assert(fits); /* the table's limits */
+    }
+    int n = snprintf(lock_dir, sizeof lock_dir, "%s/keeper", state);
+    assert(n > 0 && (size_t)n < sizeof lock_dir);
+    latch_path(state, text[C_SLOT], latch_file, sizeof latch_file);
+    if (latched(latch_file)) {
+        return KV_REFUSE(err, KV_E_TOKEN_LATCHED, "slot %s: its PIN was refused", text[C_SLOT]);
+    }
+    if (kv_pin_read_fd(KV_FD_PIN, &pin, err) != KV_OK) {
+        return err->code;
+    }
+    size_t count = texts(field[C_WRITABLE].value, writable, KV_COUNT(writable));
+    bool softhsm = strstr(text[C_MODULE], "softhsm") != NULL && count > 0;
+    struct kv_pkcs11_profile profile = {
+        .module = text[C_MODULE],
+        .module_sha256 = field[C_SHA256].type == 0 ? NULL : text[C_SHA256],
+        .uri = text[C_URI],
+        .init_args = field[C_INIT_ARGS].type == 0 ? NULL : text[C_INIT_ARGS],
+        .lock_dir = lock_dir,
+        .softhsm_tokens = softhsm ? writable[0] : NULL};
+    enum kv_code code = kv_pkcs11_open(&profile, pin, &k->token, err);
+    if (code == KV_E_TOKEN_PIN || code == KV_E_TOKEN_PIN_LOCKED) {
+        latch(latch_file);
+    }
+    return code == KV_OK ? confine(field, state, text[C_NETWORK], err) : code;
+}
+
+static enum kv_code configure(struct keeper *k, const struct kv_frame *frame, struct kv_err *err)
+{
+    struct kv_field field[KV_FIELDS_MAX];
+    char state[256];
+    if (kv_message_read(frame->body, config_specs, field, err) != KV_OK) {
+        return err->code;
+    }
+    bool fits = kv_field_copy(&field[C_VAULT], k->vault_name, sizeof k->vault_name);
+    assert(fits);
+    if (!kv_field_copy(&field[C_STATE], state, sizeof state)) {
+        return KV_REFUSE(err, KV_E_CONFIG, "state: the path is too long");
+    }
+    set_environment(field[C_ENVIRONMENT].value);
+    enum kv_code code = open_token(k, field, state, err);
+    (void)close(KV_FD_PIN); /* read, and never again */
+    return code;
+}
+
+static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd)
+{
+    struct keeper *k = ctx;
+    kv_close_fdp(&fd); /* the table of frames lets none through */
+    if (frame->op != KV_FRAME_CONFIGURE) {
+        on_question(k, frame);
+        return;
+    }
+    struct kv_err err = {.msg = ""};
+    enum kv_code code = configure(k, frame, &err);
+    if (code != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "slot", &err);
+    }
+    kv_channel_reply(channel, frame->request, code, code == KV_OK ? "" : err.msg, KV_BYTES_NULL);
+    if (code != KV_OK) {
+        k->failed = code;
+        kv_loop_stop(k->loop); /* the supervisor decides whether to start another */
+    }
+}
+
+static void on_gone(void *ctx, struct kv_channel *channel)
+{
+    struct keeper *k = ctx;
+    (void)channel; /* without supervisor or vault there is nothing to do */
+    kv_loop_stop(k->loop);
+}
+
+int main(int argc, char **argv)
+{
+    struct kv_err err;
+    struct keeper keeper = {0};
+    kv_program_args(argc, argv, "ksefvault-keeper",
+                    "keys and signatures of the KSeF credential agent");
+    keeper.loop = kv_program_start("ksefvault-keeper");
+    if (kv_channel_new_take_fd(keeper.loop, KV_FD_VAULT, KV_ROLE_KEEPER, KV_ROLE_VAULT, on_frame,
+                               on_gone, &keeper, &keeper.vault, &err) != KV_OK ||
+        kv_channel_new_take_fd(keeper.loop, KV_FD_SUPERVISOR, KV_ROLE_KEEPER, KV_ROLE_SUPERVISOR,
+                               on_frame, on_gone, &keeper, &keeper.supervisor, &err) != KV_OK ||
+        kv_loop_run(keeper.loop, &err) != KV_OK) {
+        kv_program_die(&err);
+    }
+    kv_token_close(keeper.token);
+    return (int)kv_code_row(keeper.failed)->exit; /* refused (3): not to be tried again */
+}

@@ -1,0 +1,431 @@
+/* Signed texts, from the API and from the inbox; founding. */
+#include "agent/vault.h"
+
+#include "core/log.h"
+#include "core/time.h"
+#include "policy/sshsig.h"
+
+#include <stdlib.h>
+
+enum { A_TEXT, A_SIGNATURE, A_NEW_KEY, A_POLICY, A_PRIVATE };
+#define ROWS_MAX 8
+
+struct submitted {
+    struct call *call; /* NULL: from the inbox */
+    struct vault *vault;
+    char name[256]; /* of the file in the inbox */
+    uint64_t seq;
+    char request[KV_ULID_LEN];
+    bool repeated;
+};
+
+/* ---- the answer ---- */
+
+static void missing_seats(const struct vault *v, const struct kv_request *r, struct kv_buf *out)
+{
+    unsigned have[KV_SEAT_COUNT] = {0};
+    const struct kv_quorum *need = &kv_state_rules(v->state)->quorum[r->action];
+    for (size_t i = 0; i < r->decision_count; i++) {
+        have[r->decisions[i].seat] += r->decisions[i].approve && r->decisions[i].counts;
+    }
+    kv_message_begin(out, "missing", KV_FIELD_ARRAY);
+    for (unsigned n = have[KV_SEAT_FINANCE]; n < need->finance; n++) {
+        kv_message_str(out, "", "finance");
+    }
+    for (unsigned n = have[KV_SEAT_CUSTODIAN]; n < need->custodian; n++) {
+        kv_message_str(out, "", "custodian");
+    }
+    kv_message_end(out);
+}
+
+static void answer(struct submitted *s)
+{
+    struct vault *v = s->vault;
+    struct kv_buf fields;
+    const struct kv_request *r = kv_state_request(v->state, kv_bytes_str(s->request));
+    kv_buf_init(&fields, 8192);
+    kv_message_number(&fields, "record", s->seq);
+    kv_message_bool(&fields, "repeated", s->repeated);
+    if (r != NULL) {
+        char code[KV_CONFIRMATION_LEN];
+        kv_confirmation_code(&r->sha256, code);
+        kv_message_str(&fields, "request", r->id);
+        kv_message_str(&fields, "state", kv_request_state_word(r->state));
+        kv_message_str(&fields, "confirmationCode", code);
+        if (r->state == KV_REQUEST_OPEN) {
+            missing_seats(v, r, &fields);
+        }
+    }
+    vault_reply(s->call, &fields);
+}
+
+static void on_done(void *ctx, enum kv_code code, const char *detail)
+{
+    struct submitted *s = ctx;
+    if (s->call == NULL) {
+        kv_log(KV_LOG_INFO, "inbox", "file=%s code=%s", s->name, kv_code_word(code));
+        vault_inbox_answer(s->vault, s->name, code, detail);
+    } else if (code != KV_OK) {
+        vault_refuse(s->call, code, detail);
+    } else {
+        answer(s);
+    }
+    free(s);
+}
+
+static void failed(struct submitted *s, enum kv_code code, const char *detail)
+{
+    on_done(s, code, detail);
+}
+
+/* ---- side rows: reasons and names behind the commitments ---- */
+
+static const struct kv_field_spec row_specs[] = {{"field", KV_FIELD_STRING, 8, true, NULL},
+                                                 {"salt", KV_FIELD_STRING, 24, true, NULL},
+                                                 {"value", KV_FIELD_STRING, 4096, true, NULL},
+                                                 {NULL, KV_FIELD_END, 0, false, NULL}};
+
+static enum kv_code read_row(struct kv_bytes message, struct kv_side_row *row, struct kv_err *err)
+{
+    struct kv_field field[KV_FIELDS_MAX];
+    size_t len;
+    if (kv_message_read(message, row_specs, field, err) != KV_OK) {
+        return err->code;
+    }
+    int i = 0;
+    while (i < KV_PRIV_COUNT &&
+           !kv_bytes_is(field[0].value, kv_priv_field_word((enum kv_priv_field)i))) {
+        i++;
+    }
+    if (i == KV_PRIV_COUNT || field[2].value.len == 0 ||
+        !kv_base64_decode(field[1].value, row->salt, sizeof row->salt, &len) ||
+        len != sizeof row->salt) {
+        return KV_REFUSE(err, KV_E_INPUT_VALUE,
+                         "private: field, 16 bytes of salt in base64, value");
+    }
+    row->field = (enum kv_priv_field)i;
+    row->value = field[2].value;
+    return KV_OK;
+}
+
+/* Rows must open commitments of this very record; what opens none is refused. */
+static enum kv_code read_rows(const struct kv_field *array, const struct kv_record *rec,
+                              struct kv_side_row *rows, size_t *count, struct kv_err *err)
+{
+    struct kv_cursor cur = kv_cursor(array->value);
+    struct kv_field field;
+    *count = 0;
+    while (array->type != 0 && kv_message_next(&cur, &field) && *count < ROWS_MAX) {
+        const uint8_t *start = cur.ptr;
+        unsigned depth = field.type == KV_FIELD_OBJECT ? 1 : 0;
+        size_t len = 0;
+        struct kv_field inner;
+        while (depth > 0 && kv_message_next(&cur, &inner)) {
+            depth += inner.type == KV_FIELD_OBJECT || inner.type == KV_FIELD_ARRAY;
+            depth -= inner.type == KV_FIELD_END;
+            len = (size_t)(cur.ptr - start);
+        }
+        if (len < 2 || read_row(kv_bytes(start, len - 2), &rows[*count], err) != KV_OK) {
+            return len < 2 ? KV_REFUSE(err, KV_E_INPUT_TYPE, "private: an array of objects")
+                           : err->code;
+        }
+        struct kv_hash commitment = kv_commitment(rows[*count].salt, rows[*count].value);
+        enum kv_priv_field f = rows[*count].field;
+        if (!rec->has_priv[f] || !kv_hash_equal(&rec->priv[f], &commitment)) {
+            return KV_REFUSE(err, KV_E_INPUT_VALUE,
+                             "private: the %s does not open the text's commitment",
+                             kv_priv_field_word(f));
+        }
+        ++*count;
+    }
+    return KV_OK;
+}
+
+/* ---- handing in ---- */
+
+static void alarm_checkpoint(struct vault *v, struct kv_bytes text)
+{
+    struct kv_statement *st = NULL;
+    struct kv_size_root said;
+    struct kv_err err;
+    char person[KV_ID_LEN], key[KV_KEY_LEN], root[KV_HASH_BASE64_LEN];
+    if (kv_statement_parse(text, &st, NULL, &err) != KV_OK || !kv_statement_checkpoint(st, &said)) {
+        kv_statement_free(st);
+        return;
+    }
+    bool act = kv_statement_type(st) == KV_STATEMENT_ACT;
+    kv_statement_copy(st, act ? KV_KEY_ACTOR : KV_KEY_APPROVER, person, sizeof person);
+    kv_statement_copy(st, act ? KV_KEY_ACTOR_KEY : KV_KEY_APPROVER_KEY, key, sizeof key);
+    kv_hash_base64(&said.root, root);
+    kv_statement_free(st);
+    struct kv_record *rec = kv_record_new(KV_EV_ALARM_CHECKPOINT);
+    kv_record_set(rec, KV_RK_PERSON, person);
+    kv_record_set(rec, KV_RK_KEY, key);
+    kv_record_info_int(rec, "size", (int64_t)said.size);
+    kv_record_info_str(rec, "root", root);
+    if (vault_record(v, rec, NULL, NULL, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "alarm", &err);
+    }
+}
+
+static enum kv_code store_policy(struct vault *v, const struct kv_submission *sub,
+                                 struct kv_err *err)
+{
+    if (sub->policy.len == 0) {
+        return KV_OK;
+    }
+    return kv_log_put_blobs(v->log, &sub->policy, 1, err);
+}
+
+/* Judge and record one text. */
+static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub,
+                            const struct kv_field *rows_field, struct kv_err *err)
+{
+    struct vault *v = s->vault;
+    struct kv_draft draft;
+    struct kv_side_row rows[ROWS_MAX];
+    size_t row_count = 0;
+    struct kv_hash hash = kv_hash(sub->text);
+    if (kv_state_text_seq(v->state, &hash, &s->seq)) {
+        s->repeated = true; /* a repeated text gets the recorded answer */
+        struct kv_statement *st = NULL;
+        if (kv_statement_parse(sub->text, &st, NULL, err) == KV_OK) {
+            kv_statement_copy(st, KV_KEY_REQUEST, s->request, sizeof s->request);
+            kv_statement_free(st);
+        }
+        return KV_OK;
+    }
+    if (kv_state_draft(v->state, sub, &draft, err) != KV_OK) {
+        return err->code;
+    }
+    memcpy(s->request, draft.rec->req, sizeof s->request);
+    enum kv_code code =
+        rows_field == NULL ? KV_OK : read_rows(rows_field, draft.rec, rows, &row_count, err);
+    if (code == KV_OK && row_count > 0) {
+        code = kv_log_put_rows(v->log, rows, row_count, err);
+    }
+    if (code == KV_OK) {
+        code = store_policy(v, sub, err);
+    }
+    if (code != KV_OK) {
+        kv_record_free(draft.rec);
+        return code;
+    }
+    bool strict = kv_event_row(draft.rec->ev)->class == KV_STRICT;
+    code = vault_record(v, draft.rec, draft.blobs, &s->seq, err);
+    if (code == KV_E_APPR_CHECKPOINT) {
+        alarm_checkpoint(v, sub->text);
+    }
+    if (code == KV_OK) {
+        if (strict) {
+            vault_after_cover(v, s->seq, on_done, s);
+        } else {
+            vault_after_flush(v, on_done, s);
+        }
+    }
+    return code;
+}
+
+/* ---- founding ---- */
+
+static enum kv_code found(struct vault *v, uint64_t *last, struct kv_err *err)
+{
+    static struct kv_founding_record r; /* 64 views: kept off the stack */
+    struct kv_bytes spki = kv_bytes(v->log_key.key, v->log_key.key_len);
+    if (kv_log_found(v->log, &v->log_key, err) != KV_OK) {
+        return err->code;
+    }
+    v->signer_down = false;
+    for (size_t i = 0;; i++) {
+        kv_founding_record(v->founding, spki, i, &r);
+        if (r.rec == NULL) {
+            break;
+        }
+        if (vault_record(v, r.rec, r.blobs, last, err) != KV_OK) {
+            struct kv_err ignored;
+            if (kv_log_abandon(v->log, &ignored) != KV_OK) {
+                vault_fatal(v, &ignored);
+            }
+            kv_state_free(v->state);
+            v->state = kv_state_new();
+            return err->code;
+        }
+    }
+    vault_started_records(v);
+    *last = kv_log_next_seq(v->log) - 1;
+    kv_founding_free(v->founding);
+    v->founding = NULL;
+    return KV_OK;
+}
+
+static void on_founded(void *ctx, enum kv_code code, const char *detail)
+{
+    struct submitted *s = ctx;
+    struct kv_buf fields;
+    struct kv_err err;
+    if (code != KV_OK) {
+        /* without its first checkpoint there is no ledger: set it aside and start anew */
+        kv_log(KV_LOG_ERROR, "founding", "code=%s detail=\"%s\"", kv_code_word(code), detail);
+        if (kv_log_abandon(s->vault->log, &err) != KV_OK) {
+            kv_log_err(KV_LOG_ERROR, "founding", &err);
+        }
+        vault_fatal(s->vault, &err);
+    }
+    if (s->call != NULL) {
+        kv_buf_init(&fields, 1024);
+        kv_message_str(&fields, "state", "founded");
+        kv_message_number(&fields, "record", s->seq);
+        kv_message_str(&fields, "next",
+                       "Create a credential: ksefvault credential generate --help.");
+        vault_reply(s->call, &fields);
+    }
+    kv_log(KV_LOG_INFO, "founded", "vault=%s", s->vault->name);
+    free(s);
+}
+
+static enum kv_code founding_of(struct vault *v, struct kv_err *err)
+{
+    char text[KV_VKEY_TEXT_LEN];
+    if (v->log_key.type == 0) {
+        const struct keeper *keeper = vault_keeper(v, v->log_slot);
+        return KV_REFUSE(err, KV_E_LEDGER_SIGNER, "slot %s has not made the ledger's key: %.100s",
+                         v->log_slot, keeper == NULL ? "" : keeper->detail);
+    }
+    if (v->founding == NULL) {
+        kv_vkey_format(&v->log_key, text);
+        v->founding = kv_founding_new(v->name, text);
+    }
+    return KV_OK;
+}
+
+static void submit_founding(struct submitted *s, const struct kv_submission *sub)
+{
+    struct vault *v = s->vault;
+    struct kv_err err;
+    struct kv_buf missing, fields;
+    if (founding_of(v, &err) != KV_OK ||
+        kv_founding_add(v->founding, sub, kv_time_now_ms(), &err) != KV_OK) {
+        failed(s, err.code, err.msg);
+        return;
+    }
+    if (kv_founding_complete(v->founding)) {
+        if (found(v, &s->seq, &err) != KV_OK) {
+            failed(s, err.code, err.msg);
+        } else {
+            vault_after_cover(v, s->seq, on_founded, s);
+        }
+        return;
+    }
+    if (s->call != NULL) {
+        kv_buf_init(&missing, 4096);
+        kv_buf_init(&fields, 8192);
+        kv_founding_missing(v->founding, &missing);
+        kv_message_str(&fields, "state", "collecting");
+        kv_message_str(&fields, "missing", kv_buf_str(&missing));
+        kv_buf_clear(&missing);
+        vault_reply(s->call, &fields);
+    }
+    free(s);
+}
+
+void vault_call_founding(struct call *call)
+{
+    struct vault *v = call->vault;
+    struct kv_err err;
+    struct kv_buf fields, missing;
+    char text[KV_VKEY_TEXT_LEN];
+    if (v->log == NULL || kv_log_status(v->log)->state != KV_LOG_EMPTY) {
+        vault_refuse(call, v->log == NULL ? KV_E_STARTING : KV_E_FOUNDED, "this vault is founded");
+        return;
+    }
+    if (founding_of(v, &err) != KV_OK) {
+        vault_refuse(call, err.code, err.msg);
+        return;
+    }
+    kv_vkey_format(&v->log_key, text);
+    kv_buf_init(&missing, 4096);
+    kv_founding_missing(v->founding, &missing);
+    kv_buf_init(&fields, 8192);
+    kv_message_str(&fields, "vault", v->name);
+    kv_message_str(&fields, "logKey", text);
+    kv_message_str(&fields, "checkpoint", "0 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    kv_message_str(&fields, "state", missing.len == 0 ? "empty" : "collecting");
+    kv_message_str(&fields, "missing", kv_buf_str(&missing));
+    kv_buf_clear(&missing);
+    vault_reply(call, &fields);
+}
+
+/* ---- entry points ---- */
+
+static struct submitted *new_submitted(struct vault *v, struct call *call)
+{
+    struct submitted *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        abort();
+    }
+    s->vault = v;
+    s->call = call;
+    return s;
+}
+
+static void submit(struct submitted *s, const struct kv_submission *sub,
+                   const struct kv_field *rows)
+{
+    struct vault *v = s->vault;
+    struct kv_err err;
+    if (v->log == NULL) {
+        failed(s, KV_E_STARTING, "the ledger is being read");
+        return;
+    }
+    const struct kv_log_status *st = kv_log_status(v->log);
+    if (st->state == KV_LOG_EMPTY && !v->started) {
+        submit_founding(s, sub);
+        return;
+    }
+    if (st->state == KV_LOG_DAMAGED || st->state == KV_LOG_NEWER) {
+        failed(s, st->state == KV_LOG_DAMAGED ? KV_E_LEDGER_SAFE : KV_E_LEDGER_NEWER, st->bad_what);
+        return;
+    }
+    enum kv_code code = hand_in(s, sub, rows, &err);
+    if (code != KV_OK) {
+        failed(s, code, err.msg);
+    } else if (s->repeated) {
+        on_done(s, KV_OK, "");
+    }
+}
+
+void vault_call_submit(struct call *call)
+{
+    struct vault *v = call->vault;
+    char via[KV_VIA_LEN];
+    struct kv_submission sub = {.text = call->field[A_TEXT].value,
+                                .signature = call->field[A_SIGNATURE].value,
+                                .new_key_signature = call->field[A_NEW_KEY].value,
+                                .policy = call->field[A_POLICY].value};
+    if (sub.signature.len == 0 && v->started) {
+        /* an integration's own request: attested by its connection */
+        struct kv_answer who;
+        struct kv_caller caller = vault_caller(call->client);
+        struct kv_moment moment = vault_moment(v);
+        kv_state_question(v->state, &caller, KV_OP_SESSION_OPEN, "Nip:5265877635", &moment, &who);
+        if (who.integration != NULL && !who.exe_changed && who.code != KV_E_CALLER_UNIT) {
+            vault_client_via(call->client, true, via);
+            sub.integration = who.integration->id;
+            sub.via = via;
+        }
+    }
+    submit(new_submitted(v, call), &sub, &call->field[A_PRIVATE]);
+}
+
+void vault_submit_file(struct vault *v, const char *name, struct kv_bytes joined)
+{
+    struct submitted *s = new_submitted(v, NULL);
+    struct kv_submission sub = {.text = KV_BYTES_NULL};
+    size_t n = strlen(name);
+    memcpy(s->name, name, n < sizeof s->name ? n : sizeof s->name - 1);
+    if (!kv_sshsig_split(joined, &sub.text, &sub.signature)) {
+        failed(s, KV_E_SIG_FORMAT, "the file holds no text with an armoured signature behind it");
+        return;
+    }
+    submit(s, &sub, NULL);
+}
