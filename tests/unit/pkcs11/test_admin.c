@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
+#include "core/time.h"
 #include "tests/unit/pkcs11/softhsm.h"
 
 #define UID_OTHER 12345
@@ -189,10 +190,12 @@ static void a_module_that_hangs_or_dies_does_not_take_the_caller_along(void **st
     struct kv_slot_account account = softhsm_account();
     for (size_t i = 0; i < KV_COUNT(rows); i++) {
         struct seen seen = {.slots = 0};
+        uint64_t begin = kv_time_mono_us();
         assert_int_equal(kv_slot_list(KV_FAKE_MODULE, rows[i].word, &account, rows[i].timeout_ms,
                                       see_slot, &seen, NULL),
                          rows[i].want);
         assert_int_equal(seen.slots, rows[i].slots);
+        assert_true(kv_time_mono_us() - begin < 4000000); /* not by the child's own alarm */
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
     }
     struct seen seen = {.slots = 0};
@@ -232,6 +235,13 @@ static void what_the_module_writes_belongs_to_the_keeper(void **state)
         assert_int_equal(st.st_mode & 077, 0);
     }
     assert_null(getenv("SOFTHSM2_CONF"));
+    /* also what root copies aside, should root ever open the token itself */
+    softhsm_path(hsm, "token.object.kv-backup", path, sizeof path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(setenv("SOFTHSM2_CONF", hsm->conf, 1), 0);
+    kv_token_close(softhsm_open(hsm));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_uid, UID_OTHER);
     assert_int_equal(geteuid(), 0);
     softhsm_free(hsm);
 }

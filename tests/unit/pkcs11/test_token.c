@@ -1,8 +1,11 @@
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 
+#include "core/time.h"
 #include "pkcs11/public.h"
+#include "pkcs11/session.h"
 #include "tests/unit/pkcs11/softhsm.h"
 
 static const enum kv_token_key_type key_of[KV_TOKEN_MECHANISM_COUNT] = {
@@ -212,6 +215,117 @@ static void a_second_process_is_held_off_until_the_first_is_gone(void **state)
     softhsm_free(hsm);
 }
 
+static void a_login_waits_while_another_process_logs_in(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int fd = open(hsm->tokens, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (flock(fd, LOCK_EX) == 0 && write(ready[1], "r", 1) == 1) {
+            (void)usleep(300000);
+        }
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    uint64_t begin = kv_time_mono_us();
+    struct kv_token *token = softhsm_open(hsm);
+    assert_true(kv_time_mono_us() - begin > 200000);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    kv_token_close(token);
+    assert_int_equal(close(ready[0]), 0);
+    assert_int_equal(close(ready[1]), 0);
+    softhsm_free(hsm);
+}
+
+/* The object of a class and label, by the module itself. */
+static CK_OBJECT_HANDLE object(struct kv_token *token, CK_OBJECT_CLASS class, char *label)
+{
+    struct kv_pkcs11_token *inside = kv_pkcs11_token(token);
+    CK_BBOOL yes = CK_TRUE;
+    CK_ATTRIBUTE want[] = {{CKA_CLASS, &class, sizeof class},
+                           {CKA_TOKEN, &yes, sizeof yes},
+                           {CKA_LABEL, label, strlen(label)}};
+    CK_OBJECT_HANDLE found = CK_INVALID_HANDLE;
+    CK_ULONG n = 0;
+    assert_int_equal(inside->module.f->C_FindObjectsInit(inside->session, want, 3), CKR_OK);
+    assert_int_equal(inside->module.f->C_FindObjects(inside->session, &found, 1, &n), CKR_OK);
+    assert_int_equal(inside->module.f->C_FindObjectsFinal(inside->session), CKR_OK);
+    assert_int_equal(n, 1);
+    return found;
+}
+
+static void relabel(struct kv_token *token, CK_OBJECT_CLASS class, char *from, char *to)
+{
+    struct kv_pkcs11_token *inside = kv_pkcs11_token(token);
+    CK_ATTRIBUTE label = {CKA_LABEL, to, strlen(to)};
+    CK_OBJECT_HANDLE handle = object(token, class, from);
+    assert_int_equal(inside->module.f->C_SetAttributeValue(inside->session, handle, &label, 1),
+                     CKR_OK);
+}
+
+static void two_halves_of_one_label_must_be_one_pair(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    char a[] = "a", b[] = "b", c[] = "c";
+    for (int t = 0; t < KV_TOKEN_KEY_TYPE_COUNT; t++) {
+        enum kv_token_key_type type = (enum kv_token_key_type)t;
+        struct kv_token *token = softhsm_open(hsm);
+        struct kv_token_key key;
+        assert_int_equal(kv_token_generate(token, a, type, &key, NULL), KV_OK);
+        assert_int_equal(kv_token_generate(token, b, type, &key, NULL), KV_OK);
+        kv_token_close(token); /* with what it remembers */
+        token = softhsm_open(hsm);
+        relabel(token, CKO_PUBLIC_KEY, a, c);
+        assert_int_equal(kv_token_find(token, a, &key, NULL), KV_E_TOKEN_KEY_MISSING);
+        relabel(token, CKO_PUBLIC_KEY, b, a);
+        assert_int_equal(kv_token_find(token, a, &key, NULL), KV_E_TOKEN);
+        /* half a key is in the way of a new one, too, and is destroyed */
+        assert_int_equal(kv_token_generate(token, c, type, &key, NULL), KV_E_TOKEN_KEY_EXISTS);
+        assert_int_equal(kv_token_destroy(token, c, NULL), KV_OK);
+        relabel(token, CKO_PRIVATE_KEY, b, a);
+        assert_int_equal(kv_token_find(token, a, &key, NULL), KV_E_TOKEN); /* two of them */
+        assert_int_equal(kv_token_destroy(token, a, NULL), KV_OK);
+        kv_token_close(token);
+    }
+    softhsm_free(hsm);
+}
+
+static void a_key_that_could_leave_is_told_apart(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_token_key key;
+    char a[] = "a", b[] = "b";
+    struct kv_pkcs11_token *inside = kv_pkcs11_token(token);
+    assert_int_equal(kv_token_generate(token, a, KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    uint8_t oid[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+    CK_ATTRIBUTE public[] = {
+        {CKA_TOKEN, &yes, 1}, {CKA_LABEL, b, 1}, {CKA_EC_PARAMS, oid, sizeof oid}};
+    CK_ATTRIBUTE private[] = {{CKA_TOKEN, &yes, 1},
+                              {CKA_LABEL, b, 1},
+                              {CKA_SENSITIVE, &no, 1},
+                              {CKA_EXTRACTABLE, &yes, 1},
+                              {CKA_SIGN, &yes, 1}};
+    CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+    CK_OBJECT_HANDLE x, y;
+    assert_int_equal(inside->module.f->C_GenerateKeyPair(inside->session, &mechanism, public, 3,
+                                                         private, 5, &x, &y),
+                     CKR_OK);
+    assert_int_equal(kv_token_find(token, b, &key, NULL), KV_OK);
+    assert_true(key.local && key.extractable);
+    assert_false(key.sensitive || key.always_sensitive || key.never_extractable);
+    kv_token_close(token);
+    softhsm_free(hsm);
+}
+
 static void an_emptied_token_is_restored_from_its_copy(void **state)
 {
     (void)state;
@@ -323,6 +437,9 @@ int main(void)
         cmocka_unit_test(a_wrong_pin_is_tried_once_and_latches_the_token),
         cmocka_unit_test(a_login_is_refused_before_the_last_tries),
         cmocka_unit_test(a_second_process_is_held_off_until_the_first_is_gone),
+        cmocka_unit_test(a_login_waits_while_another_process_logs_in),
+        cmocka_unit_test(two_halves_of_one_label_must_be_one_pair),
+        cmocka_unit_test(a_key_that_could_leave_is_told_apart),
         cmocka_unit_test(an_emptied_token_is_restored_from_its_copy),
         cmocka_unit_test(an_empty_copy_never_replaces_and_is_never_made),
         cmocka_unit_test(opening_names_what_is_wrong),
