@@ -230,7 +230,7 @@ int64_t kv_state_next_due_ms(const struct kv_state *state, int64_t now_ms)
     for (size_t i = 0; i < state->requests.count; i++) {
         const struct kv_request *r = state->requests.item[i];
         if (r->state == KV_REQUEST_OPEN) {
-            earlier(&best, r->collect_until_ms + 1, now_ms);
+            earlier(&best, r->collect_until_ms, now_ms);
         }
         if (r->state == KV_REQUEST_OPEN || r->state == KV_REQUEST_APPROVED) {
             earlier(&best, r->not_before_ms, now_ms);

@@ -10,6 +10,24 @@ bool kv_has_duty(const struct kv_state *s, struct kv_bytes id, enum kv_duty duty
     return p != NULL && p->enabled && p->duty == duty;
 }
 
+bool kv_key_may(const struct kv_state *s, const struct kv_person_key *key, enum kv_seat seat)
+{
+    return (s->rules.key_kinds[seat] >> key->key.kind & 1) != 0;
+}
+
+static bool can_sign(const struct kv_state *s, const char *person, enum kv_seat seat,
+                     int64_t now_ms)
+{
+    for (size_t i = 0; i < s->keys.count; i++) {
+        const struct kv_person_key *key = s->keys.item[i];
+        if (strcmp(key->person, person) == 0 && kv_key_good(key, now_ms) &&
+            kv_key_may(s, key, seat)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 size_t kv_state_eligible(const struct kv_state *state, enum kv_seat seat, struct kv_bytes requester,
                          struct kv_bytes beneficiary, struct kv_bytes away, int64_t now_ms,
                          const struct kv_person **out, size_t max)
@@ -19,7 +37,7 @@ size_t kv_state_eligible(const struct kv_state *state, enum kv_seat seat, struct
         const struct kv_person *p = state->persons.item[i];
         if (p->enabled && p->duty == kv_seat_duty(seat) && !kv_bytes_is(requester, p->id) &&
             !kv_bytes_is(beneficiary, p->id) && !kv_bytes_is(away, p->id) &&
-            kv_state_good_key(state, p->id, now_ms) != NULL) {
+            can_sign(state, p->id, seat, now_ms)) {
             if (out != NULL && count < max) {
                 out[count] = p;
             }
@@ -128,13 +146,14 @@ static enum kv_code check_requester(const struct kv_judge *j, const struct kv_st
     if (strcmp(key, j->rec->via) != 0) {
         return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "the record names another key");
     }
-    if (kv_judge_person(j, j->rec->who_id, key, issued + KV_CLOCK_SLACK_5MIN, &p) != KV_OK) {
+    if (kv_judge_signature(j, kv_statement_text(st), 1, key) != KV_OK ||
+        kv_judge_person(j, j->rec->who_id, key, issued + KV_CLOCK_SLACK_5MIN, &p) != KV_OK) {
         return j->err->code;
     }
-    if (p->duty == KV_DUTY_EXTERNAL) {
-        return KV_REFUSE(j->err, KV_E_APPR_DUTY, "an external auditor may not request");
+    if (p->duty == KV_DUTY_EXTERNAL || p->duty == KV_DUTY_AUDITOR) {
+        return KV_REFUSE(j->err, KV_E_APPR_DUTY, "auditors may not request");
     }
-    return kv_judge_signature(j, kv_statement_text(st), 1, key, KV_SEAT_NONE);
+    return KV_OK;
 }
 
 /* An enrolment carries a signature by the new key over the same text. */
@@ -197,43 +216,71 @@ enum kv_code kv_on_request_open(const struct kv_judge *j)
 
 /* ---- deciding ---- */
 
+static bool about_this_decision(const struct kv_judge *j, const struct kv_statement *st,
+                                bool approve)
+{
+    return kv_bytes_is(kv_statement_get(st, KV_KEY_APPROVER), j->rec->who_id) &&
+           kv_bytes_is(kv_statement_get(st, KV_KEY_APPROVER_KEY), j->rec->via) &&
+           strcmp(kv_seat_word(kv_statement_seat(st)), j->rec->role) == 0 &&
+           (kv_statement_decision(st) == KV_DECISION_APPROVE) == approve;
+}
+
+/* State, policy and time of the request. Of a denial neither policy nor time is asked. */
+static enum kv_code check_open(const struct kv_judge *j, const struct kv_request *r,
+                               const struct kv_statement *st, bool approve)
+{
+    struct kv_hash policy;
+    int64_t issued = 0;
+    if (r->state != KV_REQUEST_OPEN && !(r->state == KV_REQUEST_APPROVED && !approve)) {
+        return KV_REFUSE(j->err, KV_E_APPR_NOT_OPEN, "the request is %s",
+                         kv_request_state_word(r->state));
+    }
+    if (!approve) {
+        return KV_OK;
+    }
+    if (!kv_statement_hash(r->text, KV_KEY_POLICY, &policy) ||
+        !kv_hash_equal(&policy, &j->s->policy)) {
+        return KV_REFUSE(j->err, KV_E_APPR_POLICY, "the policy has changed since it was requested");
+    }
+    if (!kv_statement_time(st, KV_KEY_ISSUED, &issued) || issued - KV_CLOCK_SLACK_5MIN > j->now ||
+        j->now > r->collect_until_ms || r->issued_ms - KV_CLOCK_SLACK_5MIN > issued) {
+        return KV_REFUSE(j->err, KV_E_APPR_TIME, "signed or handed in outside the request's time");
+    }
+    if (kv_request_lapsed(j->s, r, j->now)) {
+        return KV_REFUSE(j->err, KV_E_APPR_NOT_OPEN, "the request has lapsed");
+    }
+    return KV_OK;
+}
+
+/* collectable(d, r, now) of docs/approvals.md §4. */
 static enum kv_code collectable(const struct kv_judge *j, const struct kv_request *r,
                                 const struct kv_statement *st, bool approve)
 {
-    int64_t issued = 0;
-    char key[KV_KEY_LEN];
+    int64_t issued = INT64_MAX; /* of a denial no time is asked */
     struct kv_person *p = NULL;
     const char *person = j->rec->who_id;
     if (kv_statement_repeats(st, kv_statement_text(r->text), NULL, j->err) != KV_OK) {
         return j->err->code;
     }
-    (void)kv_statement_time(st, KV_KEY_ISSUED, &issued);
-    kv_statement_copy(st, KV_KEY_APPROVER_KEY, key, sizeof key);
-    if (!kv_bytes_is(kv_statement_get(st, KV_KEY_APPROVER), person) ||
-        strcmp(key, j->rec->via) != 0 ||
-        strcmp(kv_seat_word(kv_statement_seat(st)), j->rec->role) != 0 ||
-        (kv_statement_decision(st) == KV_DECISION_APPROVE) != approve) {
+    if (!about_this_decision(j, st, approve)) {
         return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "the record is not about this decision");
     }
-    if (r->state != KV_REQUEST_OPEN && !(r->state == KV_REQUEST_APPROVED && !approve)) {
-        return KV_REFUSE(j->err, KV_E_APPR_NOT_OPEN, "the request is %s",
-                         kv_request_state_word(r->state));
+    if (approve && !kv_statement_time(st, KV_KEY_ISSUED, &issued)) {
+        return KV_REFUSE(j->err, KV_E_STMT_VALUE, "the text says no time");
     }
-    struct kv_hash policy;
-    if (approve && (!kv_statement_hash(r->text, KV_KEY_POLICY, &policy) ||
-                    !kv_hash_equal(&policy, &j->s->policy))) {
-        return KV_REFUSE(j->err, KV_E_APPR_POLICY, "the policy has changed since it was requested");
-    }
-    if (approve && (issued - KV_CLOCK_SLACK_5MIN > j->now || j->now > r->collect_until_ms ||
-                    r->issued_ms - KV_CLOCK_SLACK_5MIN > issued)) {
-        return KV_REFUSE(j->err, KV_E_APPR_TIME, "signed or handed in outside the request's time");
-    }
-    if (kv_judge_person(j, person, key, issued, &p) != KV_OK) {
+    if (kv_judge_signature(j, kv_statement_text(st), 1, j->rec->via) != KV_OK ||
+        check_open(j, r, st, approve) != KV_OK ||
+        kv_judge_person(j, person, j->rec->via, issued, &p) != KV_OK) {
         return j->err->code;
     }
     if (p->duty != kv_seat_duty(kv_statement_seat(st))) {
         return KV_REFUSE(j->err, KV_E_APPR_DUTY, "%s does not hold the duty %s", person,
                          j->rec->role);
+    }
+    const struct kv_person_key *key = kv_find_key(j->s, j->rec->via);
+    if (approve && !kv_key_may(j->s, key, kv_statement_seat(st))) {
+        return KV_REFUSE(j->err, KV_E_APPR_KEY, "the policy does not let %s keys sign as %s",
+                         kv_pubkey_kind_word(key->key.kind), j->rec->role);
     }
     if (!r->by_integration && strcmp(r->requester, person) == 0) {
         return KV_REFUSE(j->err, KV_E_APPR_REQUESTER, "%s made the request", person);
@@ -241,7 +288,7 @@ static enum kv_code collectable(const struct kv_judge *j, const struct kv_reques
     if (kv_bytes_is(beneficiary_of(r->text), person)) {
         return KV_REFUSE(j->err, KV_E_APPR_BENEFICIARY, "%s would use the access", person);
     }
-    return kv_judge_signature(j, kv_statement_text(st), 1, key, kv_statement_seat(st));
+    return KV_OK;
 }
 
 static enum kv_code first_decision(const struct kv_judge *j, const struct kv_request *r,
@@ -349,35 +396,35 @@ enum kv_code kv_on_request_withdraw(const struct kv_judge *j)
 
 /* ---- ending by itself ---- */
 
-static bool requester_gone(const struct kv_state *s, const struct kv_request *r)
+/* An approved step that can no longer happen at all; a grant waits, if what it needs may return. */
+static bool can_not_be_done(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
 {
-    if (r->requester[0] == '\0' || r->by_integration) {
+    if (r->action == KV_ACTION_FOUND || r->step != 0 || now_ms < r->not_before_ms) {
         return false;
     }
-    const struct kv_person *p = kv_find_person(s, r->requester);
-    const struct kv_person_key *key = kv_find_key(s, r->requester_key);
-    return p == NULL || !p->enabled ||
-           (key != NULL && key->compromised && r->opened_ms >= key->compromised_since_ms);
+    return r->action == KV_ACTION_GRANT
+               ? kv_credential_elsewhere(s, r->text, now_ms) != NULL
+               : !kv_request_ready(s, r, now_ms);
 }
 
 bool kv_request_lapsed(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
 {
     struct kv_hash policy;
     if (r->state == KV_REQUEST_OPEN) {
-        return now_ms > r->collect_until_ms || now_ms >= r->not_after_ms || requester_gone(s, r) ||
+        return now_ms > r->collect_until_ms || now_ms >= r->not_after_ms || r->orphaned ||
                !kv_statement_hash(r->text, KV_KEY_POLICY, &policy) ||
                !kv_hash_equal(&policy, &s->policy);
     }
     return r->state == KV_REQUEST_APPROVED && r->action != KV_ACTION_FOUND &&
-           (now_ms >= r->not_after_ms ||
-            (r->step == 0 && now_ms >= r->not_before_ms && !kv_request_ready(s, r, now_ms) &&
-             r->action != KV_ACTION_GRANT));
+           (now_ms >= r->not_after_ms || can_not_be_done(s, r, now_ms));
 }
 
 enum kv_code kv_on_request_lapse(const struct kv_judge *j)
 {
     struct kv_request *r = kv_find_request(j->s, j->rec->req);
-    if (r == NULL || !kv_request_lapsed(j->s, r, j->now)) {
+    /* The window is counted from `issued`, by the requester's clock, which may be 5 min ahead. */
+    int64_t slack = r != NULL && r->state == KV_REQUEST_OPEN ? KV_CLOCK_SLACK_5MIN : 0;
+    if (r == NULL || !kv_request_lapsed(j->s, r, j->now + slack)) {
         return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "the request does not lapse");
     }
     r->state = KV_REQUEST_LAPSED;
@@ -390,6 +437,10 @@ void kv_discount(struct kv_state *s, const char *person, const char *key, int64_
         struct kv_request *r = s->requests.item[i];
         if (r->state != KV_REQUEST_OPEN) {
             continue;
+        }
+        if (!r->by_integration && strcmp(r->requester, person) == 0 && r->opened_ms >= since_ms &&
+            (key == NULL || strcmp(r->requester_key, key) == 0)) {
+            r->orphaned = true;
         }
         for (size_t k = 0; k < r->decision_count; k++) {
             struct kv_signed_decision *d = &r->decisions[k];
