@@ -72,6 +72,7 @@ static enum kv_code run_list(struct cli *cli, struct kv_err *err)
 {
     static const struct cli_column columns[] = {{"GRANT", "id"},
                                                 {"STATE", "state"},
+                                                {"ENDED", "ended"},
                                                 {"INTEGRATION", "integration"},
                                                 {"CREDENTIAL", "credential"},
                                                 {"CONTEXT", "context"},

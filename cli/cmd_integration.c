@@ -192,6 +192,7 @@ static enum kv_code run_list(struct cli *cli, struct kv_err *err)
 {
     static const struct cli_column columns[] = {{"INTEGRATION", "id"},
                                                 {"STATE", "state"},
+                                                {"WHY", "suspendedWhy"},
                                                 {"UID", "uid"},
                                                 {"UNIT", "unit"},
                                                 {"EXE", "exe"},

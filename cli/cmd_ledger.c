@@ -92,14 +92,13 @@ static json_t *row_of(const json_t *element)
     return row;
 }
 
-static enum kv_code put_records(struct cli *cli, uint64_t from, uint64_t count, struct kv_err *err)
+static enum kv_code put_records(struct cli *cli, json_t *args, struct kv_err *err)
 {
     static const struct cli_column columns[] = {{"SEQ", "seq"}, {"TIME", "ts"},     {"EVENT", "ev"},
                                                 {"WHO", "who"}, {"ABOUT", "about"}, {NULL, NULL}};
     struct kv_api_answer answer;
     size_t i;
     json_t *element;
-    json_t *args = json_pack("{s:I,s:I}", "from", (json_int_t)from, "count", (json_int_t)count);
     if (cli_call(cli, KV_CALL_RECORDS, args, &answer, err) != KV_OK) {
         return err->code;
     }
@@ -124,22 +123,21 @@ enum kv_code ledger_show(struct cli *cli, struct kv_err *err)
     uint64_t count;
     return cli_number(cli, "from", 0, UINT32_MAX, 0, &from, err) == KV_OK &&
                    cli_number(cli, "count", 1, PAGE_MAX, SHOW_COUNT, &count, err) == KV_OK
-               ? put_records(cli, from, count, err)
+               ? put_records(
+                     cli,
+                     json_pack("{s:I,s:I}", "from", (json_int_t)from, "count", (json_int_t)count),
+                     err)
                : err->code;
 }
 
 enum kv_code ledger_tail(struct cli *cli, struct kv_err *err)
 {
-    struct kv_api_answer answer;
     uint64_t count;
-    if (cli_number(cli, "count", 1, PAGE_MAX, TAIL_COUNT, &count, err) != KV_OK ||
-        cli_call(cli, KV_CALL_STATUS, NULL, &answer, err) != KV_OK) {
+    if (cli_number(cli, "count", 1, PAGE_MAX, TAIL_COUNT, &count, err) != KV_OK) {
         return err->code;
     }
-    json_int_t size = json_integer_value(json_object_get(answer.body, "records"));
-    kv_api_answer_clear(&answer);
-    uint64_t records = size > 0 ? (uint64_t)size : 0;
-    return put_records(cli, records > count ? records - count : 0, count, err);
+    /* without a first one, the newest are given */
+    return put_records(cli, json_pack("{s:I}", "count", (json_int_t)count), err);
 }
 
 const struct cli_verb cmd_ledger[] = {

@@ -2,8 +2,8 @@
 #include "cli/cmd.h"
 
 #include "cli/draft.h"
-#include "cli/list.h"
 #include "cli/newkey.h"
+#include "cli/out.h"
 
 static const struct cli_option enrol_options[] = {
     {"duty", "DUTY", CLI_REQUIRED, "finance, custodian, auditor, external-auditor, or -"},
@@ -81,25 +81,80 @@ static enum kv_code run_leave(struct cli *cli, struct kv_err *err)
     return cli_deliver(cli, draft, err);
 }
 
+static void put_quorum(const json_t *answer)
+{
+    static const struct cli_column needed[] = {
+        {"ACTION", "action"}, {"FINANCE", "finance"}, {"CUSTODIANS", "custodian"}, {NULL, NULL}};
+    static const struct cli_column away[] = {
+        {"AWAY", "away"}, {"FINANCE", "finance"}, {"CUSTODIANS", "custodian"}, {NULL, NULL}};
+    cli_say("Signatures that an action needs:\n");
+    cli_put_table(json_object_get(answer, "needed"), needed, "none");
+    cli_say("\nWho can give them now:\n");
+    cli_put_member("finance", answer, "available.finance");
+    cli_put_member("custodians", answer, "available.custodian");
+    cli_say("\nWho remains if one is away (- is nobody: then nothing can be approved):\n");
+    cli_put_table(json_object_get(answer, "withOneAway"), away, "nobody decides");
+}
+
 static enum kv_code run_quorum(struct cli *cli, struct kv_err *err)
 {
-    static const struct cli_column columns[] = {{"ACTION", "action"},
-                                                {"FINANCE", "finance"},
-                                                {"CUSTODIAN", "custodian"},
-                                                {"POSSIBLE", "possible"},
-                                                {"NEEDED BY EVERYTHING", "indispensable"},
-                                                {NULL, NULL}};
     const char *requester = cli_get(cli, "requester");
+    struct kv_api_answer answer;
     json_t *args = requester == NULL ? NULL : json_pack("{s:s}", "requester", requester);
-    return cli_list(cli, KV_CALL_QUORUM, args, "actions", columns, "no actions", err);
+    if (cli_call(cli, KV_CALL_QUORUM, args, &answer, err) != KV_OK) {
+        return err->code;
+    }
+    if (cli->json) {
+        cli_put_json(answer.body);
+    } else {
+        put_quorum(answer.body);
+    }
+    kv_api_answer_clear(&answer);
+    return KV_OK;
+}
+
+/* One row for each key; a person without keys has one too. */
+static json_t *rows_of(const json_t *persons)
+{
+    json_t *rows = json_array();
+    size_t i;
+    size_t k;
+    json_t *person;
+    json_t *key;
+    json_array_foreach(persons, i, person)
+    {
+        json_array_foreach(json_object_get(person, "keys"), k, key)
+        {
+            json_t *row = json_copy(person);
+            json_object_set(row, "key", key);
+            json_array_append_new(rows, row);
+        }
+        if (k == 0) {
+            json_array_append(rows, person);
+        }
+    }
+    return rows;
 }
 
 static enum kv_code run_list(struct cli *cli, struct kv_err *err)
 {
     static const struct cli_column columns[] = {
-        {"PERSON", "id"}, {"DUTY", "duty"}, {"STATE", "state"}, {"ORGANISATION", "organisation"},
-        {"UID", "uid"},   {"KEYS", "keys"}, {NULL, NULL}};
-    return cli_list(cli, KV_CALL_PERSONS, NULL, "persons", columns, "no persons", err);
+        {"PERSON", "id"},   {"DUTY", "duty"},       {"ENABLED", "enabled"},
+        {"KEY", "key.key"}, {"STATE", "key.state"}, {"UNTIL", "key.until"},
+        {NULL, NULL}};
+    struct kv_api_answer answer;
+    if (cli_call(cli, KV_CALL_PERSONS, NULL, &answer, err) != KV_OK) {
+        return err->code;
+    }
+    if (cli->json) {
+        cli_put_json(answer.body);
+    } else {
+        json_t *rows = rows_of(json_object_get(answer.body, "persons"));
+        cli_put_table(rows, columns, "No persons.");
+        json_decref(rows);
+    }
+    kv_api_answer_clear(&answer);
+    return KV_OK;
 }
 
 const struct cli_verb cmd_person[] = {

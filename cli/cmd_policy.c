@@ -18,18 +18,23 @@ static const struct cli_option propose_options[] = {
     {NULL, NULL, CLI_OPTIONAL, NULL},
 };
 
+static enum kv_code read_lang(const struct cli *cli, enum kv_lang *out, struct kv_err *err)
+{
+    const char *word = cli_get(cli, "lang");
+    *out = KV_LANG_EN;
+    if (word != NULL && !kv_lang_parse(kv_bytes_str(word), out)) {
+        return KV_REFUSE(err, KV_E_USAGE, "--lang is en or pl, not '%.16s'", word);
+    }
+    return KV_OK;
+}
+
 /* The text, valid, and its sentences (owned by the caller). */
 static enum kv_code read_policy(const struct cli *cli, struct kv_buf *text, enum kv_lang *lang,
                                 struct kv_sentences **out, struct kv_err *err)
 {
     struct kv_ruleset rules;
-    const char *word = cli_get(cli, "lang");
     const char *path = cli_operand(cli, 0);
-    *lang = KV_LANG_EN;
-    if (word != NULL && !kv_lang_parse(kv_bytes_str(word), lang)) {
-        return KV_REFUSE(err, KV_E_USAGE, "--lang is en or pl, not '%.16s'", word);
-    }
-    if (cli_file_read(path, text, err) != KV_OK) {
+    if (read_lang(cli, lang, err) != KV_OK || cli_file_read(path, text, err) != KV_OK) {
         return err->code;
     }
     if (kv_ruleset_parse(kv_buf_bytes(text), &rules, err) != KV_OK) {
@@ -87,13 +92,19 @@ static enum kv_code run_show(struct cli *cli, struct kv_err *err)
     struct kv_api_answer answer;
     size_t i;
     json_t *sentence;
+    enum kv_lang lang;
+    if (read_lang(cli, &lang, err) != KV_OK) {
+        return err->code;
+    }
+    /* dotted names are one member here */
+    const char *member = lang == KV_LANG_PL ? "sentences.pl" : "sentences.en";
     if (cli_call(cli, KV_CALL_POLICY, NULL, &answer, err) != KV_OK) {
         return err->code;
     }
     if (cli->json) {
         cli_put_json(answer.body);
     } else {
-        json_array_foreach(json_object_get(answer.body, "sentences"), i, sentence)
+        json_array_foreach(json_object_get(answer.body, member), i, sentence)
         {
             cli_say("%zu. ", i + 1);
             const char *text = json_string_value(sentence);
@@ -157,6 +168,7 @@ const struct cli_verb cmd_policy[] = {
     {.noun = "policy",
      .verb = "show",
      .run = run_show,
+     .options = check_options,
      .summary = "The active policy: its sentences and its text.",
      .examples = "  ksefvault policy show\n"},
     {.noun = "policy",

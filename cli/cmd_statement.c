@@ -55,7 +55,7 @@ static enum kv_code show(FILE *to, const struct kv_statement *st, const json_t *
     cli_confirmation(st, code);
     cli_put(to, kv_statement_text(st));
     fputc('\n', to);
-    if (cli_put_reasons(to, kv_statement_request(st), answer, err) != KV_OK) {
+    if (cli_put_reason(to, kv_statement_request(st), answer, err) != KV_OK) {
         return err->code;
     }
     fprintf(to, "confirmation code: %s\n", code);
@@ -80,7 +80,7 @@ enum kv_code cmd_statement(struct cli *cli, struct kv_err *err)
         /* exactly the text on standard output, to be redirected; the rest for the eye */
         struct kv_bytes text = kv_statement_text(st);
         fwrite(text.ptr, 1, text.len, stdout);
-        code = cli_put_reasons(stderr, kv_statement_request(st), answer.body, err);
+        code = cli_put_reason(stderr, kv_statement_request(st), answer.body, err);
     } else {
         code = show(stdout, st, answer.body, err);
     }

@@ -66,7 +66,8 @@ void cli_put_outcome(const json_t *answer)
     cli_put_member("record", answer, "record");
     cli_put_member("confirmation code", answer, "confirmationCode");
     if (json_array_size(json_object_get(answer, "missing")) > 0) {
-        cli_put_member("missing", answer, "missing");
+        KV_CLEANUP(kv_freep) char *who = cli_missing_text(json_object_get(answer, "missing"));
+        put_text("missing", who);
     }
     cli_put_member("who", answer, "who");
     if (cli_str(answer, "next")[0] != '\0') {

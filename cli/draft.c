@@ -202,7 +202,7 @@ enum kv_code cli_facts(struct cli *cli, struct cli_facts *out, struct kv_err *er
     if (strcmp(cli_str(answer.body, "state"), "unfounded") == 0) {
         code = KV_REFUSE(err, KV_E_UNFOUNDED, "this vault has not been founded");
     } else if (!take(answer.body, "vault", out->vault, sizeof out->vault) ||
-               !take(answer.body, "policy", out->policy, sizeof out->policy) ||
+               !take(answer.body, "policySha256", out->policy, sizeof out->policy) ||
                !take(answer.body, "checkpoint", out->checkpoint, sizeof out->checkpoint)) {
         code = KV_REFUSE(err, KV_E_PROTOCOL,
                          "the agent's status does not tell vault, policy and checkpoint (state %s)",

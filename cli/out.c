@@ -111,6 +111,45 @@ char *cli_text_of(const json_t *value)
     return text;
 }
 
+static void add_seat(const json_t *seat, struct kv_buf *out)
+{
+    json_int_t count = json_integer_value(json_object_get(seat, "count"));
+    size_t i;
+    json_t *person;
+    kv_buf_add_format(out, "%s%s", out->len == 0 ? "" : ", ", cli_str(seat, "role"));
+    if (count > 1) {
+        kv_buf_add_format(out, " x %lld", (long long)count);
+    }
+    kv_buf_add_str(out, " (");
+    json_array_foreach(json_object_get(seat, "who"), i, person)
+    {
+        const char *id = json_string_value(person);
+        kv_buf_add_format(out, "%s%s", i == 0 ? "" : " or ", id == NULL ? "" : id);
+    }
+    kv_buf_add_str(out, i == 0 ? "nobody can)" : ")");
+}
+
+char *cli_missing_text(const json_t *missing)
+{
+    struct kv_buf buf;
+    size_t i;
+    json_t *seat;
+    if (!json_is_object(json_array_get(missing, 0))) {
+        return cli_text_of(missing);
+    }
+    kv_buf_init(&buf, TEXT_MAX);
+    json_array_foreach(missing, i, seat)
+    {
+        add_seat(seat, &buf);
+    }
+    char *text = strdup(kv_buf_str(&buf));
+    kv_buf_clear(&buf);
+    if (text == NULL) {
+        abort();
+    }
+    return text;
+}
+
 void cli_put_member(const char *label, const json_t *object, const char *key)
 {
     const json_t *value = cli_member(object, key);

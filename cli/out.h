@@ -24,6 +24,8 @@ struct cli_column {
 void cli_put_table(const json_t *rows, const struct cli_column *columns, const char *nothing);
 /* The text of a value for people, owned by the caller: arrays joined by commas, "-" for nothing. */
 char *cli_text_of(const json_t *value);
+/* Who is missing: seats, or objects {role, count, who}. Owned by the caller. */
+char *cli_missing_text(const json_t *missing);
 /* "a.b" within `object`; NULL if it is not there. Borrowed. */
 const json_t *cli_member(const json_t *object, const char *path);
 const char *cli_str(const json_t *object, const char *path); /* "" if not there or no string */

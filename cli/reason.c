@@ -3,57 +3,36 @@
 #include "cli/out.h"
 #include "ledger/side.h"
 
-static const enum kv_key commitments[] = {KV_KEY_REASON_COMMITMENT, KV_KEY_NAME_COMMITMENT};
-static const char *const labels[] = {"reason", "name"};
-
-static bool opens(const json_t *row, const struct kv_hash *commitment)
+static bool opens(const json_t *reason, const struct kv_hash *commitment)
 {
     uint8_t salt[KV_SALT_LEN];
     size_t len;
-    const char *text = cli_str(row, "salt");
+    const char *text = cli_str(reason, "salt");
     if (!kv_base64_decode(kv_bytes_str(text), salt, sizeof salt, &len) || len != sizeof salt) {
         return false;
     }
-    struct kv_hash made = kv_commitment(salt, kv_bytes_str(cli_str(row, "value")));
+    struct kv_hash made = kv_commitment(salt, kv_bytes_str(cli_str(reason, "value")));
     return kv_hash_equal(&made, commitment);
 }
 
-/* Which commitment of the text the row opens, -1 for none. */
-static int opened_by(const struct kv_statement *request, const json_t *row)
+enum kv_code cli_put_reason(FILE *to, const struct kv_statement *request, const json_t *answer,
+                            struct kv_err *err)
 {
-    for (size_t i = 0; i < KV_COUNT(commitments); i++) {
-        struct kv_hash hash;
-        if (kv_statement_commitment(request, commitments[i], &hash) && opens(row, &hash)) {
-            return (int)i;
+    const json_t *reason = json_object_get(answer, "reason");
+    struct kv_hash commitment;
+    bool committed = kv_statement_commitment(request, KV_KEY_REASON_COMMITMENT, &commitment);
+    if (reason == NULL) {
+        if (committed) {
+            fputs("reason: not told by the agent; ask who requested\n", to);
         }
+        return KV_OK;
     }
-    return -1;
-}
-
-enum kv_code cli_put_reasons(FILE *to, const struct kv_statement *request, const json_t *answer,
-                             struct kv_err *err)
-{
-    const json_t *rows = json_object_get(answer, "private");
-    bool opened[KV_COUNT(commitments)] = {false};
-    size_t i;
-    json_t *row;
-    json_array_foreach(rows, i, row)
-    {
-        int which = opened_by(request, row);
-        if (which < 0) {
-            return KV_REFUSE(err, KV_E_STMT_TRANSIT,
-                             "the %.16s that came with the text is not the one it commits to",
-                             cli_str(row, "field"));
-        }
-        opened[which] = true;
-        fprintf(to, "%s: ", labels[which]);
-        cli_put(to, kv_bytes_str(cli_str(row, "value")));
-        fputc('\n', to);
+    if (!committed || !opens(reason, &commitment)) {
+        return KV_REFUSE(err, KV_E_STMT_TRANSIT,
+                         "the reason that came with the text is not the one it commits to");
     }
-    for (i = 0; i < KV_COUNT(commitments); i++) {
-        if (!opened[i] && kv_statement_has(request, commitments[i])) {
-            fprintf(to, "%s: not shown to this account; ask who requested\n", labels[i]);
-        }
-    }
+    fputs("reason: ", to);
+    cli_put(to, kv_bytes_str(cli_str(reason, "value")));
+    fputc('\n', to);
     return KV_OK;
 }

@@ -1,4 +1,4 @@
-/* The reasons and names behind a text's commitments, opened and checked before anybody signs. */
+/* The reason behind a text's commitment, opened and checked before anybody signs. */
 #ifndef KV_CLI_REASON_H
 #define KV_CLI_REASON_H
 
@@ -8,10 +8,10 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* Find the rows {field, salt, value} in `answer` (as `private`, an array) that open the commitments
- * of `request`, and print them. A row that opens none is an error: KV_E_SIG_BAD would be too weak a
- * word, so KV_E_STMT_TRANSIT. A commitment without a row is said. */
-KV_MUST_USE enum kv_code cli_put_reasons(FILE *to, const struct kv_statement *request,
-                                         const json_t *answer, struct kv_err *err);
+/* Print the reason {field, salt, value} that `answer` has as `reason`, after it was checked to open
+ * the reason-commitment of `request`. Where there is a commitment and no reason is told, that is
+ * said. Error: KV_E_STMT_TRANSIT (another reason than the text commits to). */
+KV_MUST_USE enum kv_code cli_put_reason(FILE *to, const struct kv_statement *request,
+                                        const json_t *answer, struct kv_err *err);
 
 #endif

@@ -39,7 +39,7 @@ static enum kv_code put(const struct kv_statement *request, json_t *answer, char
     struct kv_err err;
     FILE *to = fmemopen(out, 512, "w");
     assert_non_null(to);
-    enum kv_code code = cli_put_reasons(to, request, answer, &err);
+    enum kv_code code = cli_put_reason(to, request, answer, &err);
     fclose(to);
     json_decref(answer);
     return code;
@@ -47,7 +47,7 @@ static enum kv_code put(const struct kv_statement *request, json_t *answer, char
 
 static json_t *with_row(const char *value)
 {
-    return json_pack("{s:[{s:s,s:s,s:s}]}", "private", "field", "reason", "salt",
+    return json_pack("{s:{s:s,s:s,s:s}}", "reason", "field", "reason", "salt",
                      "AAAAAAAAAAAAAAAAAAAAAA==", "value", value);
 }
 
@@ -66,14 +66,16 @@ static void another_reason_than_the_text_commits_to_is_refused(void **state)
 {
     (void)state;
     static const char *const rows[] = {
-        "{\"private\":[{\"field\":\"reason\",\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA==\","
-        "\"value\":\"Invoices of April\"}]}",
-        "{\"private\":[{\"field\":\"reason\",\"salt\":\"AQAAAAAAAAAAAAAAAAAAAA==\","
-        "\"value\":\"Invoices of March\"}]}",
-        "{\"private\":[{\"field\":\"reason\",\"salt\":\"AAAA\",\"value\":\"Invoices of March\"}]}",
-        "{\"private\":[{\"field\":\"reason\",\"value\":\"Invoices of March\"}]}",
-        "{\"private\":[{}]}",
-        "{\"private\":[7]}",
+        "{\"reason\":{\"field\":\"reason\",\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA==\","
+        "\"value\":\"Invoices of April\"}}",
+        "{\"reason\":{\"field\":\"reason\",\"salt\":\"AQAAAAAAAAAAAAAAAAAAAA==\","
+        "\"value\":\"Invoices of March\"}}",
+        "{\"reason\":{\"field\":\"reason\",\"salt\":\"AAAA\",\"value\":\"Invoices of March\"}}",
+        "{\"reason\":{\"field\":\"reason\",\"value\":\"Invoices of March\"}}",
+        "{\"reason\":{}}",
+        "{\"reason\":[7]}",
+        "{\"reason\":\"Invoices of March\"}",
+        "{\"reason\":null}",
     };
     KV_CLEANUP(kv_statement_freep) struct kv_statement *st = request_with("Invoices of March");
     for (size_t i = 0; i < KV_COUNT(rows); i++) {
@@ -93,7 +95,7 @@ static void a_reason_that_is_not_told_is_said_to_be_missing(void **state)
 
     assert_int_equal(put(st, json_object(), out), KV_OK);
 
-    assert_non_null(strstr(out, "reason: not shown"));
+    assert_non_null(strstr(out, "reason: not told"));
 }
 
 static void a_reason_cannot_draw_on_the_terminal(void **state)
