@@ -335,10 +335,16 @@ static void checkpoint_if_due(struct vault *v)
     }
 }
 
+/* A good ledger, or one that is being founded: it counts from its first checkpoint on. */
+static bool writable(const struct vault *v)
+{
+    return v->log != NULL && (v->started || kv_log_status(v->log)->state == KV_LOG_GOOD);
+}
+
 void vault_sign_timer(void *vault)
 {
     struct vault *v = vault;
-    if (v->log != NULL && kv_log_status(v->log)->state == KV_LOG_GOOD) {
+    if (writable(v)) {
         sign(v);
     }
 }
@@ -347,7 +353,7 @@ void vault_turn_end(void *vault)
 {
     struct vault *v = vault;
     struct kv_err err;
-    if (v->log == NULL || kv_log_status(v->log)->state != KV_LOG_GOOD) {
+    if (!writable(v)) {
         v->now_ms = 0;
         return;
     }
