@@ -33,9 +33,9 @@ struct world {
     struct world_entry *entry;
     size_t count, cap;
     int64_t now_ms;
-    uint64_t covered; /* of the log view, UINT64_MAX at first */
-    uint64_t drawn;   /* numbers that make ids and nonces different */
-    struct signer signer[24];
+    uint64_t covered;          /* of the log view, UINT64_MAX at first */
+    uint64_t drawn;            /* numbers that make ids and nonces different */
+    struct signer *signer[24]; /* owned */
     size_t signer_count;
     struct kv_buf policy; /* the text that was activated last, or will be next */
     struct kv_buf spki;
@@ -57,6 +57,7 @@ void world_open(struct world *w);
 void world_open_with(struct world *w, const char *policy);
 /* No ledger yet; people, keys and the log key are there. */
 void world_open_unfounded(struct world *w, const char *policy);
+void world_found(struct world *w);
 void world_close(struct world *w);
 extern const char world_policy[];
 
@@ -65,6 +66,7 @@ bool world_root_at(void *ctx, uint64_t size, struct kv_hash *out);
 struct kv_log_view world_log(struct world *w);
 
 /* Texts. Lines are pairs of key word and value, ended by NULL. */
+void world_text_init(struct world_text *text);
 void world_text_clear(struct world_text *text);
 void world_request(struct world *w, struct world_text *out, const char *signer,
                    enum kv_action action, ...);
@@ -79,6 +81,8 @@ void world_act(struct world *w, struct world_text *out, const char *signer, enum
 void world_policy_request(struct world *w, struct world_text *out, const char *signer,
                           const char *policy, const char *ends);
 
+/* Fails the test with the last refusal. */
+void world_must(const struct world *w, enum kv_code code);
 /* Judge as the live vault does; what is accepted is kept. */
 enum kv_code world_submit(struct world *w, const struct world_text *text);
 /* The record is owned by the world whatever happens. */
