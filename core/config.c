@@ -72,7 +72,6 @@ struct complaint {
     char text[128];
 };
 
-KV_PRINTF(3, 0)
 static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args) KV_PRINTF(3, 0);
 
 static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
