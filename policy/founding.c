@@ -8,6 +8,7 @@
 
 struct vote {
     struct kv_buf text, signature;
+    struct kv_hash nonce;
     bool have;
 };
 
@@ -60,20 +61,14 @@ void kv_founding_free(struct kv_founding *f)
 static enum kv_code take_request(struct kv_founding *f, const struct kv_submission *sub,
                                  struct kv_statement *st, int64_t now_ms, struct kv_err *err)
 {
-    struct kv_ruleset rules;
     int64_t issued, until;
     if (kv_founding_check_request(f->vault, f->log_key, st, sub->signature, err) != KV_OK ||
-        kv_check_policy_text(NULL, st, sub->policy, err) != KV_OK ||
-        kv_ruleset_parse(sub->policy, &rules, err) != KV_OK) {
+        kv_check_policy_text(NULL, st, sub->policy, err) != KV_OK) {
         return err->code;
-    }
-    if (rules.custody_minimum == KV_CUSTODY_FLOOR_SOFTWARE && !kv_statement_yes(st, KV_KEY_TEST)) {
-        return KV_REFUSE(err, KV_E_REQ_POLICY_TEXT,
-                         "only a vault founded with --test may allow software custody");
     }
     if (!kv_statement_time(st, KV_KEY_ISSUED, &issued) ||
         !kv_statement_time(st, KV_KEY_NOT_AFTER, &until) || now_ms < issued - KV_CLOCK_SLACK_5MIN ||
-        now_ms >= until || until - issued > 7 * KV_DAY_MS) {
+        now_ms >= until || now_ms >= issued + KV_COLLECT_HOURS_MAX * KV_HOUR_MS) {
         return KV_REFUSE(err, KV_E_APPR_TIME, "the founding's time is not now");
     }
     if (f->request != NULL &&
@@ -88,6 +83,18 @@ static enum kv_code take_request(struct kv_founding *f, const struct kv_submissi
     return KV_OK;
 }
 
+static enum kv_code check_nonce(const struct kv_founding *f, const struct kv_statement *st,
+                                uint64_t founder, struct kv_err *err)
+{
+    struct kv_hash nonce = kv_hash(kv_statement_get(st, KV_KEY_NONCE));
+    for (size_t i = 0; i < KV_COUNT(f->votes); i++) {
+        if (i != founder && f->votes[i].have && kv_hash_equal(&f->votes[i].nonce, &nonce)) {
+            return KV_REFUSE(err, KV_E_APPR_NONCE, "another founder's text has this nonce");
+        }
+    }
+    return KV_OK;
+}
+
 static enum kv_code take_vote(struct kv_founding *f, const struct kv_submission *sub,
                               struct kv_statement *st, int64_t now_ms, struct kv_err *err)
 {
@@ -96,10 +103,12 @@ static enum kv_code take_vote(struct kv_founding *f, const struct kv_submission 
     if (f->request == NULL) {
         return KV_REFUSE(err, KV_E_UNFOUNDED, "hand the founding request in first");
     }
-    if (kv_founding_check_vote(f->request, &vote, now_ms, &n, err) != KV_OK) {
+    if (kv_founding_check_vote(f->request, &vote, now_ms, &n, err) != KV_OK ||
+        check_nonce(f, st, n, err) != KV_OK) {
         return err->code;
     }
     struct vote *v = &f->votes[n];
+    v->nonce = kv_hash(kv_statement_get(st, KV_KEY_NONCE));
     kv_buf_clear(&v->text);
     kv_buf_clear(&v->signature);
     kv_buf_add_bytes(&v->text, sub->text);

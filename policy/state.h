@@ -52,6 +52,7 @@ struct kv_person_key {
     struct kv_pubkey key;
     int64_t
         valid_from_ms;    /* the second of the enrolment; founders: `issued` of the founding text */
+    int64_t back_ms;      /* she left and came back: signs again from then; else 0 */
     int64_t not_after_ms; /* KV_TIME_MAX: none */
     int64_t retired_ms;   /* 0: not retired */
     bool compromised;
@@ -93,6 +94,7 @@ struct kv_request {
     uint64_t open_seq, decided_seq;
     struct kv_signed_decision *decisions;
     size_t decision_count;
+    bool orphaned; /* while open, its requester left or changed duty, or her key went bad */
     unsigned step; /* records of its action written so far */
 };
 struct kv_credential {
@@ -112,6 +114,7 @@ struct kv_credential {
 struct kv_integration {
     char id[KV_ID_LEN];
     const struct kv_request *request; /* whose terms hold */
+    const struct kv_request *resumed; /* that lifted the last suspension; NULL: none */
     bool suspended;
     uint32_t suspended_ops; /* while not wholly suspended */
     bool by_agent;          /* the agent suspended it; a person's suspension needs `resume` */
@@ -129,6 +132,7 @@ const char *kv_grant_state_word(enum kv_grant_state state);
 struct kv_grant {
     char id[KV_ULID_LEN];
     const struct kv_request *request;
+    const struct kv_request *resumed; /* that lifted the last suspension; NULL: none */
     struct kv_credential *credential;
     struct kv_integration *integration;
     enum kv_grant_state state;
@@ -206,6 +210,10 @@ struct kv_due {
     bool wants_policy; /* the document is the policy text of this hash, which the caller has */
     struct kv_hash policy;
 };
+/* A policy.activate may be refused with request.policy-text: grants began since people signed its
+ * list of ended grants. Then this is the record to write instead; NULL: no reason to. Owned by the
+ * caller. */
+struct kv_record *kv_state_lapse(const struct kv_state *state, const struct kv_record *refused);
 /* Ask again after each that was applied, until rec is NULL. `give`: strict records may be written;
  * without it only those that take away. */
 void kv_state_due(const struct kv_state *state, const struct kv_moment *moment, bool give,

@@ -43,44 +43,6 @@ static void add(struct kv_draft *d, enum kv_doc_kind kind, struct kv_bytes blob)
     kv_record_add_doc(d->rec, kind, blob);
 }
 
-/* What a live vault checks of a policy request, and replay never derives again: its sentences are
- * those of its text, and it ends exactly the grants that the text would end. */
-enum kv_code kv_check_policy_text(const struct kv_state *s, const struct kv_statement *st,
-                                  struct kv_bytes text, struct kv_err *err)
-{
-    static struct kv_sentences sentences; /* 6 KiB: too much for the stack */
-    struct kv_ruleset rules;
-    struct kv_hash want, have = kv_hash(text);
-    uint64_t count = 0;
-    enum kv_lang lang = KV_LANG_NONE;
-    if (text.len == 0) {
-        return KV_REFUSE(err, KV_E_INPUT_MISSING,
-                         "the policy text must be handed in with its request");
-    }
-    if (kv_ruleset_parse(text, &rules, err) != KV_OK) {
-        return err->code;
-    }
-    if (!kv_statement_hash(st, KV_KEY_POLICY_SHA256, &want) || !kv_hash_equal(&want, &have)) {
-        return KV_REFUSE(err, KV_E_REQ_POLICY_TEXT, "policy-sha256 is not that of the text");
-    }
-    (void)kv_lang_parse(kv_statement_get(st, KV_KEY_LANG), &lang);
-    kv_ruleset_sentences(&rules, lang, &sentences);
-    (void)kv_statement_number(st, KV_KEY_SENTENCES, &count);
-    bool same = count == sentences.count;
-    for (uint64_t n = 1; same && n <= count; n++) {
-        same = kv_bytes_is(kv_statement_get_n(st, KV_KEY_SENTENCE_N, n), sentences.text[n - 1]);
-    }
-    if (!same) {
-        return KV_REFUSE(err, KV_E_REQ_POLICY_TEXT, "the sentences are not those of the text");
-    }
-    if (s != NULL && kv_statement_action(st) == KV_ACTION_POLICY && !s->test &&
-        rules.custody_minimum == KV_CUSTODY_FLOOR_SOFTWARE) {
-        return KV_REFUSE(err, KV_E_REQ_POLICY_TEXT,
-                         "only a vault founded with --test may allow software custody");
-    }
-    return KV_OK;
-}
-
 static enum kv_code draft_request(const struct kv_state *s, const struct kv_submission *sub,
                                   const struct kv_statement *st, struct kv_draft *d,
                                   struct kv_err *err)
@@ -88,6 +50,9 @@ static enum kv_code draft_request(const struct kv_state *s, const struct kv_subm
     struct kv_bytes id;
     char name[KV_ID_LEN];
     enum kv_action action = kv_statement_action(st);
+    if (action == KV_ACTION_FOUND) {
+        return KV_REFUSE(err, KV_E_FOUNDED, "vault %.80s is founded", s->vault);
+    }
     if (action == KV_ACTION_POLICY && kv_check_policy_text(s, st, sub->policy, err) != KV_OK) {
         return err->code;
     }

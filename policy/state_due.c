@@ -1,55 +1,127 @@
 /* What the agent writes by itself: consequences of approved requests and of time. */
 #include "policy/state_model.h"
 
-/* Whether the step of an approved request may happen now. */
-bool kv_request_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
+typedef bool ready_fn(const struct kv_state *s, const struct kv_request *r, int64_t now_ms);
+
+static bool person_enrol_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
 {
-    const struct kv_statement *st = r->text;
-    struct kv_bytes integration = kv_statement_get(st, KV_KEY_INTEGRATION);
-    struct kv_target target;
-    if (now_ms < r->not_before_ms || now_ms >= r->not_after_ms) {
-        return false;
-    }
-    const struct kv_person *p;
-    const struct kv_integration *n;
-    const struct kv_credential *c;
-    const struct kv_grant *g;
-    if (r->action == KV_ACTION_PERSON_ENROL) {
-        p = kv_state_person(s, kv_statement_get(st, KV_KEY_PERSON));
-        return p == NULL || !p->enabled;
-    }
-    if (r->action == KV_ACTION_PERSON_CHANGE || r->action == KV_ACTION_KEY_ENROL) {
-        p = kv_state_person(s, kv_statement_get(st, KV_KEY_PERSON));
-        return p != NULL && p->enabled;
-    }
-    if (r->action == KV_ACTION_INTEGRATION_REGISTER) {
-        return kv_state_integration(s, integration) == NULL;
-    }
-    if (r->action == KV_ACTION_INTEGRATION_CHANGE) {
-        n = kv_state_integration(s, integration);
-        return n != NULL &&
-               (r->step == 1 ||
-                kv_bytes_is(kv_statement_get(st, KV_KEY_REPLACES_REQUEST), n->request->id));
-    }
-    if (r->action == KV_ACTION_CREDENTIAL_CREATE) {
-        return r->step > 0 ||
-               kv_state_credential(s, kv_statement_get(st, KV_KEY_CREDENTIAL)) == NULL;
-    }
-    if (r->action == KV_ACTION_GRANT) {
-        n = kv_state_integration(s, integration);
-        c = kv_state_credential(s, kv_statement_get(st, KV_KEY_CREDENTIAL));
-        return n != NULL && !n->suspended && c != NULL && c->active && now_ms < c->to_ms;
-    }
-    if (r->action == KV_ACTION_RESUME && kv_statement_target(st, &target)) {
-        g = target.noun == KV_NOUN_GRANT ? kv_state_grant(s, target.id) : NULL;
-        n = target.noun == KV_NOUN_INTEGRATION ? kv_state_integration(s, target.id) : NULL;
-        return (g != NULL && g->state != KV_GRANT_CLOSING && now_ms < kv_grant_end_ms(s, g)) ||
-               (n != NULL && (n->suspended || n->suspended_ops != 0));
-    }
-    return r->action == KV_ACTION_POLICY;
+    (void)now_ms;
+    const struct kv_person *p = kv_state_person(s, kv_statement_get(r->text, KV_KEY_PERSON));
+    return (p == NULL || !p->enabled) && kv_check_new_key(s, r->text, p != NULL, NULL) == KV_OK;
 }
 
-/* The first request from this one of its kind: registrations with no event of their own wait. */
+static bool person_change_ready(const struct kv_state *s, const struct kv_request *r,
+                                int64_t now_ms)
+{
+    (void)now_ms;
+    const struct kv_person *p = kv_state_person(s, kv_statement_get(r->text, KV_KEY_PERSON));
+    return p != NULL && p->enabled && p->duty == kv_statement_duty(r->text, KV_KEY_DUTY_FROM);
+}
+
+static bool key_enrol_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
+{
+    (void)now_ms;
+    const struct kv_person *p = kv_state_person(s, kv_statement_get(r->text, KV_KEY_PERSON));
+    return p != NULL && p->enabled && kv_check_new_key(s, r->text, false, NULL) == KV_OK;
+}
+
+static bool register_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
+{
+    (void)now_ms;
+    return kv_state_integration(s, kv_statement_get(r->text, KV_KEY_INTEGRATION)) == NULL &&
+           kv_check_account(s, r->text, NULL) == KV_OK;
+}
+
+static bool change_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
+{
+    (void)now_ms;
+    const struct kv_integration *n =
+        kv_state_integration(s, kv_statement_get(r->text, KV_KEY_INTEGRATION));
+    if (r->step == 1) { /* its terms hold; what is left is to lift the alarm's suspension */
+        return n != NULL && n->request == r && n->suspended && n->by_agent;
+    }
+    return n != NULL &&
+           kv_bytes_is(kv_statement_get(r->text, KV_KEY_REPLACES_REQUEST), n->request->id) &&
+           kv_check_account(s, r->text, NULL) == KV_OK;
+}
+
+static bool create_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
+{
+    (void)now_ms;
+    return r->step > 0 ||
+           kv_state_credential(s, kv_statement_get(r->text, KV_KEY_CREDENTIAL)) == NULL;
+}
+
+/* A grant must stand: asked of one that is not there yet. */
+static bool grant_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
+{
+    const struct kv_statement *st = r->text;
+    struct kv_integration *n = NULL;
+    struct kv_credential *c = NULL;
+    struct kv_err err;
+    char integration[KV_ID_LEN], credential[KV_ID_LEN];
+    kv_statement_copy(st, KV_KEY_INTEGRATION, integration, sizeof integration);
+    kv_statement_copy(st, KV_KEY_CREDENTIAL, credential, sizeof credential);
+    n = kv_find_integration(s, integration);
+    c = kv_find_credential(s, credential);
+    if (n == NULL || c == NULL || n->compromised ||
+        kv_credential_elsewhere(s, st, now_ms) != NULL) {
+        return false;
+    }
+    struct kv_grant g = {.request = r,
+                         .credential = c,
+                         .integration = n,
+                         .state = KV_GRANT_ACTIVE,
+                         .ops = kv_statement_ops(st)};
+    for (int op = KV_OP_NONE + 1; op < KV_OP_COUNT; op++) { /* one that may be used is enough */
+        if ((g.ops >> op & 1) != 0 &&
+            kv_grant_standing(s, &g, (enum kv_op)op, now_ms, &err) == KV_OK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool resume_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
+{
+    struct kv_target target;
+    if (!kv_statement_target(r->text, &target)) {
+        return false;
+    }
+    const struct kv_grant *g = target.noun == KV_NOUN_GRANT ? kv_state_grant(s, target.id) : NULL;
+    const struct kv_integration *n =
+        target.noun == KV_NOUN_INTEGRATION ? kv_state_integration(s, target.id) : NULL;
+    return (n != NULL && (n->suspended || n->suspended_ops != 0)) ||
+           (g != NULL && g->state != KV_GRANT_CLOSING &&
+            (g->state == KV_GRANT_SUSPENDED || g->suspended_ops != 0) &&
+            now_ms < kv_grant_end_ms(s, g));
+}
+
+static bool policy_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
+{
+    (void)s;
+    (void)r;
+    (void)now_ms;
+    return true; /* its list of ended grants is compared with its text, which is not here */
+}
+
+bool kv_request_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
+{
+    static ready_fn *const ready[KV_ACTION_COUNT] = {
+        [KV_ACTION_PERSON_ENROL] = person_enrol_ready,
+        [KV_ACTION_PERSON_CHANGE] = person_change_ready,
+        [KV_ACTION_KEY_ENROL] = key_enrol_ready,
+        [KV_ACTION_INTEGRATION_REGISTER] = register_ready,
+        [KV_ACTION_INTEGRATION_CHANGE] = change_ready,
+        [KV_ACTION_CREDENTIAL_CREATE] = create_ready,
+        [KV_ACTION_GRANT] = grant_ready,
+        [KV_ACTION_RESUME] = resume_ready,
+        [KV_ACTION_POLICY] = policy_ready,
+    };
+    return ready[r->action] != NULL && now_ms >= r->not_before_ms && now_ms < r->not_after_ms &&
+           ready[r->action](s, r, now_ms);
+}
+
 static void set_from(struct kv_record *rec, enum kv_record_key to, const struct kv_statement *st,
                      enum kv_key from)
 {
@@ -195,12 +267,28 @@ void kv_state_due(const struct kv_state *state, const struct kv_moment *moment, 
         return;
     }
     due_taking(state, moment, out);
-    for (size_t i = 0; give && i < state->requests.count && out->rec == NULL; i++) {
-        const struct kv_request *r = state->requests.item[i];
-        if (r->state == KV_REQUEST_APPROVED && kv_request_ready(state, r, moment->now_ms)) {
-            step_of(r, out);
+    /* A policy last: the one step that may be refused (kv_state_lapse). */
+    for (int last = 0; give && last <= 1; last++) {
+        for (size_t i = 0; i < state->requests.count && out->rec == NULL; i++) {
+            const struct kv_request *r = state->requests.item[i];
+            if (r->state == KV_REQUEST_APPROVED && (r->action == KV_ACTION_POLICY) == last &&
+                kv_request_ready(state, r, moment->now_ms)) {
+                step_of(r, out);
+            }
         }
     }
+}
+
+struct kv_record *kv_state_lapse(const struct kv_state *state, const struct kv_record *refused)
+{
+    const struct kv_request *r =
+        refused->ev == KV_EV_POLICY_ACTIVATE ? kv_find_request(state, refused->req) : NULL;
+    if (r == NULL || r->state != KV_REQUEST_APPROVED || !kv_policy_outdated(state, r)) {
+        return NULL;
+    }
+    struct kv_record *rec = kv_record_new(KV_EV_REQUEST_LAPSE);
+    kv_record_set(rec, KV_RK_REQ, r->id);
+    return rec;
 }
 
 const struct kv_request *kv_state_key_wanted(const struct kv_state *state,
@@ -235,6 +323,13 @@ int64_t kv_state_next_due_ms(const struct kv_state *state, int64_t now_ms)
         if (r->state == KV_REQUEST_OPEN || r->state == KV_REQUEST_APPROVED) {
             earlier(&best, r->not_before_ms, now_ms);
             earlier(&best, r->not_after_ms, now_ms);
+        }
+        const struct kv_credential *c =
+            r->state == KV_REQUEST_APPROVED && r->action == KV_ACTION_GRANT
+                ? kv_state_credential(state, kv_statement_get(r->text, KV_KEY_CREDENTIAL))
+                : NULL;
+        if (c != NULL && c->active) {
+            earlier(&best, c->from_ms, now_ms);
         }
     }
     for (size_t i = 0; i < state->grants.count; i++) {

@@ -29,9 +29,9 @@ static void dump_people(const struct kv_state *s, struct kv_buf *out)
     }
     for (size_t i = 0; i < s->keys.count; i++) {
         const struct kv_person_key *k = s->keys.item[i];
-        kv_buf_add_format(out, "key %s %s %lld %lld %lld %d %lld %llu\n", k->fingerprint, k->person,
-                          (long long)k->valid_from_ms, (long long)k->not_after_ms,
-                          (long long)k->retired_ms, k->compromised,
+        kv_buf_add_format(out, "key %s %s %lld %lld %lld %lld %d %lld %llu\n", k->fingerprint,
+                          k->person, (long long)k->valid_from_ms, (long long)k->back_ms,
+                          (long long)k->not_after_ms, (long long)k->retired_ms, k->compromised,
                           (long long)k->compromised_since_ms, (unsigned long long)k->seq);
     }
 }
@@ -40,8 +40,8 @@ static void dump_requests(const struct kv_state *s, struct kv_buf *out)
 {
     for (size_t i = 0; i < s->requests.count; i++) {
         const struct kv_request *r = s->requests.item[i];
-        kv_buf_add_format(out, "request %s %s %u %llu\n", r->id, kv_request_state_word(r->state),
-                          r->step, (unsigned long long)r->decided_seq);
+        kv_buf_add_format(out, "request %s %s %u %d %llu\n", r->id, kv_request_state_word(r->state),
+                          r->step, r->orphaned, (unsigned long long)r->decided_seq);
         for (size_t k = 0; k < r->decision_count; k++) {
             const struct kv_signed_decision *d = &r->decisions[k];
             kv_buf_add_format(out, " %s %s %s %d %d %llu\n", d->person, d->key,
@@ -61,17 +61,20 @@ static void dump_things(const struct kv_state *s, struct kv_buf *out)
     }
     for (size_t i = 0; i < s->integrations.count; i++) {
         const struct kv_integration *n = s->integrations.item[i];
-        kv_buf_add_format(out, "integration %s %s %d %x %d %s %d %lld %d %llu\n", n->id,
-                          n->request->id, n->suspended, n->suspended_ops, n->by_agent,
-                          n->suspended_why, n->exe_alarm, (long long)n->exe_alarm_until_ms,
-                          n->compromised, (unsigned long long)n->seq);
+        kv_buf_add_format(out, "integration %s %s %s %d %x %d %s %d %lld %d %lld %d %llu\n", n->id,
+                          n->request->id, n->resumed == NULL ? "-" : n->resumed->id, n->suspended,
+                          n->suspended_ops, n->by_agent, n->suspended_why, n->exe_alarm,
+                          (long long)n->exe_alarm_until_ms, n->has_former_exe,
+                          (long long)n->former_exe_until_ms, n->compromised,
+                          (unsigned long long)n->seq);
     }
     for (size_t i = 0; i < s->grants.count; i++) {
         const struct kv_grant *g = s->grants.item[i];
-        kv_buf_add_format(out, "grant %s %s %d %s %x %llu %zu %d %d %llu\n", g->id,
-                          kv_grant_state_word(g->state), g->revoked, g->why, g->suspended_ops,
-                          (unsigned long long)g->uses, g->use_count, g->compromised,
-                          g->ends_by_policy, (unsigned long long)g->seq);
+        kv_buf_add_format(out, "grant %s %s %s %d %s %x %llu %zu %d %d %llu\n", g->id,
+                          kv_grant_state_word(g->state), g->resumed == NULL ? "-" : g->resumed->id,
+                          g->revoked, g->why, g->suspended_ops, (unsigned long long)g->uses,
+                          g->use_count, g->compromised, g->ends_by_policy,
+                          (unsigned long long)g->seq);
     }
     for (size_t i = 0; i < s->intent_count; i++) {
         kv_buf_add_format(out, "intent %llu %s\n", (unsigned long long)s->intents[i].seq,
@@ -85,9 +88,10 @@ struct kv_hash kv_state_digest(const struct kv_state *state)
     char policy[KV_HASH_HEX_LEN];
     kv_buf_init(&out, (size_t)256 << 20);
     kv_hash_hex(&state->policy, policy);
-    kv_buf_add_format(&out, "vault %s %d %d %llu %lld %s %zu %zu\n", state->vault, state->test,
-                      state->founded, (unsigned long long)state->size, (long long)state->last_ts_ms,
-                      policy, state->texts.count, state->nonces.count);
+    kv_buf_add_format(&out, "vault %s %d %d %llu %lld %llu %d %s %zu %zu\n", state->vault,
+                      state->test, state->founded, (unsigned long long)state->size,
+                      (long long)state->last_ts_ms, (unsigned long long)state->start_seq,
+                      state->cloned != NULL, policy, state->texts.count, state->nonces.count);
     dump_people(state, &out);
     dump_requests(state, &out);
     dump_things(state, &out);

@@ -23,57 +23,6 @@ static enum kv_code approved_is(const struct kv_judge *j, const struct kv_reques
     return KV_OK;
 }
 
-/* ---- policy ---- */
-
-static void mark_ended(const struct kv_judge *j, const struct kv_request *r)
-{
-    uint64_t count = 0;
-    (void)kv_statement_number(r->text, KV_KEY_ENDS_GRANTS, &count);
-    for (uint64_t n = 1; n <= count; n++) {
-        char id[KV_ULID_LEN] = "";
-        struct kv_bytes said = kv_statement_get_n(r->text, KV_KEY_ENDS_GRANT_N, n);
-        if (said.len == KV_ULID_LEN - 1) {
-            memcpy(id, said.ptr, said.len);
-        }
-        struct kv_grant *g = kv_find_grant(j->s, id);
-        if (g != NULL && g->state != KV_GRANT_CLOSING) {
-            g->ends_by_policy = true;
-        }
-    }
-}
-
-enum kv_code kv_on_policy_activate(const struct kv_judge *j)
-{
-    struct kv_request *r = NULL;
-    struct kv_hash want, have = kv_hash(j->blob[0]);
-    struct kv_ruleset rules;
-    if (kv_judge_request(j, KV_ACTION_POLICY, KV_ACTION_FOUND, &r) != KV_OK) {
-        return j->err->code;
-    }
-    if (!kv_statement_hash(r->text, KV_KEY_POLICY_SHA256, &want) || !kv_hash_equal(&want, &have)) {
-        return KV_REFUSE(j->err, KV_E_LEDGER_NOT_APPROVED, "the policy is not the approved one");
-    }
-    struct kv_founder f;
-    if (r->action == KV_ACTION_FOUND && kv_statement_founder(r->text, r->step + 1, &f)) {
-        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "a founder is not enrolled yet");
-    }
-    if (kv_ruleset_parse(j->blob[0], &rules, j->err) != KV_OK) {
-        return j->err->code;
-    }
-    j->s->rules = rules;
-    j->s->has_rules = true;
-    j->s->policy = have;
-    j->s->policy_len = j->blob[0].len;
-    j->s->policy_seq = j->rec->seq;
-    j->s->policy_request = r;
-    j->s->founded = true;
-    r->state = KV_REQUEST_DONE;
-    if (r->action == KV_ACTION_POLICY) {
-        mark_ended(j, r);
-    }
-    return KV_OK;
-}
-
 /* ---- credentials ---- */
 
 enum kv_code kv_on_cred_create(const struct kv_judge *j)
@@ -117,7 +66,11 @@ enum kv_code kv_on_cred_activate(const struct kv_judge *j)
     if (c == NULL || strcmp(c->request->id, j->rec->req) != 0) {
         return KV_REFUSE(j->err, KV_E_LEDGER_NOT_APPROVED, "there is no such credential behind it");
     }
-    struct kv_request *r = kv_find_request(j->s, j->rec->req);
+    struct kv_request *r = NULL; /* it may have been denied, withdrawn or have lapsed meanwhile */
+    if (kv_judge_request(j, KV_ACTION_CREDENTIAL_CREATE, KV_ACTION_CREDENTIAL_CREATE, &r) !=
+        KV_OK) {
+        return j->err->code;
+    }
     if (c->active || r->step != 1) {
         return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "credential %s is active already", c->id);
     }
@@ -155,10 +108,14 @@ enum kv_code kv_on_integ_register(const struct kv_judge *j)
     if (kv_find_integration(j->s, j->rec->integ) != NULL) {
         return KV_REFUSE(j->err, KV_E_REQ_EXISTS, "integration %s exists already", j->rec->integ);
     }
+    if (kv_check_account(j->s, r->text, j->err) != KV_OK) {
+        return j->err->code; /* another registration of this account came first */
+    }
     struct kv_integration *n = zeroed(sizeof *n);
     memcpy(n->id, j->rec->integ, sizeof n->id);
     n->request = r;
     n->seq = j->rec->seq;
+    n->compromised = kv_rests_on_bad_key(j->s, r);
     kv_list_add(&j->s->integrations, n);
     r->state = KV_REQUEST_DONE;
     return KV_OK;
@@ -188,10 +145,14 @@ enum kv_code kv_on_integ_change(const struct kv_judge *j)
         !kv_bytes_is(kv_statement_get(r->text, KV_KEY_REPLACES_REQUEST), n->request->id)) {
         return KV_REFUSE(j->err, KV_E_REQ_CHANGED, "its terms were changed meanwhile");
     }
+    if (kv_check_account(j->s, r->text, j->err) != KV_OK) {
+        return j->err->code;
+    }
     keep_former_exe(n, r);
     n->request = r;
     n->seq = j->rec->seq;
     n->exe_alarm = false;
+    n->compromised = !n->suspended && kv_rests_on_bad_key(j->s, r);
     /* what the agent suspended for its executable, two people have looked at now */
     bool resumes =
         n->suspended && n->by_agent && strcmp(n->suspended_why, kv_code_word(KV_E_CALLER_EXE)) == 0;
@@ -214,14 +175,20 @@ enum kv_code kv_on_integ_resume(const struct kv_judge *j)
     if (kv_judge_request(j, KV_ACTION_RESUME, KV_ACTION_INTEGRATION_CHANGE, &r) != KV_OK) {
         return j->err->code;
     }
-    bool by_change =
-        r->action == KV_ACTION_INTEGRATION_CHANGE && r->step == 1 && n != NULL && n->request == r;
+    bool by_change = r->action == KV_ACTION_INTEGRATION_CHANGE && r->step == 1 && n != NULL &&
+                     n->request == r && n->by_agent;
     if (n == NULL || (!by_change && (r->action != KV_ACTION_RESUME ||
                                      !target_is(r, KV_NOUN_INTEGRATION, n->id)))) {
         return KV_REFUSE(j->err, KV_E_LEDGER_NOT_APPROVED, "this is not what was approved");
     }
+    if (!n->suspended && n->suspended_ops == 0) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "integration %s is not suspended", n->id);
+    }
     n->suspended = false;
     n->suspended_ops = 0;
+    n->suspended_why[0] = '\0';
+    n->resumed = r;
+    n->compromised = kv_rests_on_bad_key(j->s, r);
     n->by_agent = false;
     n->exe_alarm = false;
     n->seq = j->rec->seq;
@@ -267,6 +234,9 @@ enum kv_code kv_on_integ_suspend(const struct kv_judge *j)
         code = KV_REFUSE(j->err, KV_E_ACT_TARGET,
                          "integration %s is not there or suspended already", j->rec->integ);
     }
+    if (code == KV_OK && !person && !n->compromised && !n->exe_alarm) {
+        code = KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "there is no reason to suspend %s", n->id);
+    }
     if (code == KV_OK) {
         if (person) {
             kv_note_text(j, st, 1);
@@ -275,6 +245,10 @@ enum kv_code kv_on_integ_suspend(const struct kv_judge *j)
         n->suspended_ops |= ops;
         n->by_agent = !person;
         n->compromised = false;
+        struct kv_request *terms = kv_find_request(j->s, n->request->id);
+        if (person && terms->state == KV_REQUEST_APPROVED) {
+            terms->state = KV_REQUEST_DONE; /* a change does not lift what a person suspends */
+        }
         memcpy(n->suspended_why, j->rec->err, sizeof n->suspended_why);
     }
     kv_statement_free(st);
@@ -318,6 +292,7 @@ enum kv_code kv_on_grant_activate(const struct kv_judge *j)
     g->ops = kv_statement_ops(r->text);
     g->has_max_uses = kv_statement_number(r->text, KV_KEY_MAX_USES, &g->max_uses);
     (void)kv_statement_rate(r->text, &g->rate); /* none: count stays 0 */
+    g->compromised = kv_rests_on_bad_key(j->s, r);
     g->seq = j->rec->seq;
     kv_list_add(&j->s->grants, g);
     r->state = KV_REQUEST_DONE;
@@ -344,6 +319,9 @@ enum kv_code kv_on_grant_suspend(const struct kv_judge *j)
         code = KV_REFUSE(j->err, KV_E_ACT_TARGET, "grant %s is not there or not active",
                          j->rec->grant);
     }
+    if (code == KV_OK && !person && !g->compromised) {
+        code = KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "there is no reason to suspend %s", g->id);
+    }
     if (code == KV_OK) {
         if (person) {
             kv_note_text(j, st, 1);
@@ -367,8 +345,14 @@ enum kv_code kv_on_grant_resume(const struct kv_judge *j)
     if (ended(g) || !target_is(r, KV_NOUN_GRANT, g->id) || j->now >= kv_grant_end_ms(j->s, g)) {
         return KV_REFUSE(j->err, KV_E_LEDGER_NOT_APPROVED, "this is not what was approved");
     }
+    if (g->state == KV_GRANT_ACTIVE && g->suspended_ops == 0) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "grant %s is not suspended", g->id);
+    }
     g->state = KV_GRANT_ACTIVE;
     g->suspended_ops = 0;
+    g->suspended_why[0] = '\0';
+    g->resumed = r;
+    g->compromised = kv_rests_on_bad_key(j->s, r);
     g->seq = j->rec->seq;
     r->state = KV_REQUEST_DONE;
     return KV_OK;

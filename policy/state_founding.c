@@ -1,6 +1,7 @@
 #include "policy/state_founding.h"
 
 #include "policy/pubkey.h"
+#include "policy/ruleset.h"
 #include "policy/sshsig.h"
 #include "policy/state_model.h"
 
@@ -19,6 +20,22 @@ static enum kv_code check_key(const struct kv_founder *f, struct kv_hash *materi
     return KV_OK;
 }
 
+/* Beside finance, custodians and auditors only the requester of a TEST, who does not vote: so
+ * nobody who asks for the founding also approves it. */
+static enum kv_code check_duty(const struct kv_statement *request, const struct kv_founder *f,
+                               bool test, struct kv_err *err)
+{
+    struct kv_bytes requester;
+    bool asks = kv_statement_requester(request, &requester) == KV_REQUESTER_PERSON &&
+                kv_bytes_equal(requester, f->id);
+    if (f->duty == KV_DUTY_EXTERNAL || (f->duty == KV_DUTY_NONE) != asks || (asks && !test)) {
+        return KV_REFUSE(err, KV_E_STMT_VALUE,
+                         "%.*s: only a founding with --test has a requester, of no duty",
+                         (int)f->id.len, (const char *)f->id.ptr);
+    }
+    return KV_OK;
+}
+
 static enum kv_code check_founders(const struct kv_statement *request, bool test,
                                    struct kv_err *err)
 {
@@ -26,14 +43,19 @@ static enum kv_code check_founders(const struct kv_statement *request, bool test
     struct kv_hash material[KV_FOUNDERS_MAX + 1];
     unsigned finance = 0, custodian = 0;
     size_t count = 0;
-    while (count <= KV_FOUNDERS_MAX && kv_statement_founder(request, count + 1, &f[count])) {
-        if (check_key(&f[count], &material[count], err) != KV_OK) {
+    while (kv_statement_founder(request, count + 1, &f[count])) {
+        if (count == KV_FOUNDERS_MAX) {
+            return KV_REFUSE(err, KV_E_LIMIT, "at most %d people found a vault", KV_FOUNDERS_MAX);
+        }
+        if (check_key(&f[count], &material[count], err) != KV_OK ||
+            check_duty(request, &f[count], test, err) != KV_OK) {
             return err->code;
         }
         for (size_t i = 0; i < count; i++) {
             if (kv_bytes_equal(f[i].id, f[count].id)) {
-                return KV_REFUSE(err, KV_E_PERSON_EXISTS, "%.*s is named twice", (int)f[i].id.len,
-                                 (const char *)f[i].id.ptr);
+                return KV_REFUSE(
+                    err, f[i].duty != f[count].duty ? KV_E_PERSON_DUTIES : KV_E_PERSON_EXISTS,
+                    "%.*s is named twice", (int)f[i].id.len, (const char *)f[i].id.ptr);
             }
             if (kv_hash_equal(&material[i], &material[count])) {
                 return KV_REFUSE(err, KV_E_PERSON_KEY_USED, "two founders have the same key");
@@ -121,7 +143,7 @@ enum kv_code kv_founding_check_vote(const struct kv_statement *request,
         !kv_statement_time(request, KV_KEY_ISSUED, &asked) ||
         !kv_statement_time(request, KV_KEY_NOT_AFTER, &until) ||
         issued - KV_CLOCK_SLACK_5MIN > now_ms || asked - KV_CLOCK_SLACK_5MIN > issued ||
-        now_ms >= until) {
+        now_ms > asked + KV_COLLECT_HOURS_MAX * KV_HOUR_MS || now_ms >= until) {
         return KV_REFUSE(err, KV_E_APPR_TIME, "signed or handed in outside the founding's time");
     }
     struct kv_hash none = kv_hash(KV_BYTES_NULL);

@@ -69,11 +69,9 @@ struct kv_grant *kv_find_grant(const struct kv_state *s, const char *id);
  * the caller. */
 KV_MUST_USE enum kv_code kv_judge_text(const struct kv_judge *j, size_t index,
                                        enum kv_statement_type type, struct kv_statement **out);
-/* The signature in docs[index] over `text` by `fingerprint`; policy may narrow the kinds of keys.
- */
+/* The signature in docs[index] over `text` by `fingerprint`. */
 KV_MUST_USE enum kv_code kv_judge_signature(const struct kv_judge *j, struct kv_bytes text,
-                                            size_t index, const char *fingerprint,
-                                            enum kv_seat seat);
+                                            size_t index, const char *fingerprint);
 /* The person is enabled and the key is hers, enrolled before `issued`, and good now. */
 KV_MUST_USE enum kv_code kv_judge_person(const struct kv_judge *j, const char *person,
                                          const char *fingerprint, int64_t issued_ms,
@@ -100,7 +98,27 @@ kv_judge_fn kv_on_use, kv_on_use_outcome, kv_on_ksef_session, kv_on_alarm_exe, k
 KV_MUST_USE enum kv_code kv_judge_request(const struct kv_judge *j, enum kv_action a,
                                           enum kv_action b, struct kv_request **out);
 /* `id` holds `duty`, is enabled. */
+/* A grant began after this policy request came in: its list of ended grants may be wrong. */
+bool kv_policy_outdated(const struct kv_state *s, const struct kv_request *r);
+/* What `r` gave rests on a key that was declared compromised: since then, it signed a part of it.
+ */
+bool kv_rests_on_bad_key(const struct kv_state *s, const struct kv_request *r);
+/* The key of an enrolment parses, and is nobody's yet (or, when `again`, this person's own good
+ * one, who left and comes back). */
+KV_MUST_USE enum kv_code kv_check_new_key(const struct kv_state *s, const struct kv_statement *st,
+                                          bool again, struct kv_err *err);
+/* No other integration has this account (or, where there is none, this unit). */
+KV_MUST_USE enum kv_code kv_check_account(const struct kv_state *s, const struct kv_statement *st,
+                                          struct kv_err *err);
+/* Another integration's grant of the same credential stands, or is approved and waits. */
+const struct kv_request *kv_credential_elsewhere(const struct kv_state *s,
+                                                 const struct kv_statement *st, int64_t now_ms);
+/* An enabled person other than `without`, with another key than `without_key` (NULL: none), holds
+ * the duty and has a good key. */
+bool kv_duty_remains(const struct kv_state *s, enum kv_duty duty, const char *without,
+                     const char *without_key, int64_t now_ms);
 bool kv_has_duty(const struct kv_state *s, struct kv_bytes id, enum kv_duty duty);
+bool kv_key_may(const struct kv_state *s, const struct kv_person_key *key, enum kv_seat seat);
 bool kv_key_good(const struct kv_person_key *key, int64_t now_ms);
 bool kv_request_complete(const struct kv_state *s, const struct kv_request *r);
 /* A request of this state that can never be carried out any more. */
@@ -108,14 +126,15 @@ bool kv_request_lapsed(const struct kv_state *s, const struct kv_request *r, int
 /* Whether an approved request's own step may happen now. */
 bool kv_request_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms);
 int64_t kv_grant_end_ms(const struct kv_state *s, const struct kv_grant *g);
-struct kv_rate kv_grant_rate(const struct kv_state *s, const struct kv_grant *g);
-uint64_t kv_grant_rate_used(const struct kv_grant *g, const struct kv_rate *rate, int64_t now_ms);
+/* Until the rates of the grant and of the policy allow another use; 0: now. */
+int64_t kv_grant_wait_ms(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms);
 /* KV_OK if the grant stands for `op` now, else the refusal. */
 KV_MUST_USE enum kv_code kv_grant_standing(const struct kv_state *s, const struct kv_grant *g,
                                            enum kv_op op, int64_t now_ms, struct kv_err *err);
 KV_MUST_USE enum kv_code kv_check_request_terms(const struct kv_judge *j,
                                                 const struct kv_statement *st);
-/* A person's decisions no longer count in what is open; `key` NULL: all of hers. */
+/* A person's decisions no longer count in what is open; `key` NULL: all of hers. Her own requests
+ * end (those made with the key). */
 void kv_discount(struct kv_state *s, const char *person, const char *key, int64_t since_ms);
 /* The policy text behind a founding or policy request: its hash and its sentences. `s` may be NULL.
  */
@@ -129,6 +148,13 @@ KV_MUST_USE enum kv_code kv_judge_act(const struct kv_judge *j, enum kv_act act,
                                       struct kv_statement **out, struct kv_person **actor,
                                       struct kv_target *target);
 bool kv_takes_away(const struct kv_person *p); /* finance or custodian */
+enum kv_seat kv_seat_of(enum kv_duty duty);    /* KV_SEAT_NONE: none */
+enum kv_code kv_judge_same(const struct kv_judge *j, struct kv_bytes approved,
+                           const char *recorded) KV_MUST_USE;
+/* The document of an enrolment is the key's line, with an LF. */
+enum kv_code kv_judge_key_doc(const struct kv_judge *j, struct kv_bytes line) KV_MUST_USE;
+int64_t kv_key_end(const struct kv_statement *st); /* of an enrolment, KV_TIME_MAX: none */
+int64_t kv_whole_second(int64_t ms);
 void kv_enrol_key(const struct kv_judge *j, const char *person, struct kv_bytes line,
                   int64_t valid_from_ms, int64_t not_after_ms);
 

@@ -65,6 +65,14 @@ static const struct kv_integration *find_caller(const struct kv_state *s,
     return NULL;
 }
 
+/* What is to be compared was attested at all. */
+static bool exe_known(const struct kv_integration *n, const struct kv_caller *caller)
+{
+    const struct kv_statement *st = n->request->text;
+    return (!kv_statement_has(st, KV_KEY_EXE) || caller->exe[0] != '\0') &&
+           (!kv_statement_has(st, KV_KEY_EXE_SHA256) || caller->has_exe_hash);
+}
+
 /* Path and hash as approved? A changed executable raises an alarm; the policy says what follows. */
 static bool exe_fits(const struct kv_integration *n, const struct kv_caller *caller, int64_t now_ms)
 {
@@ -179,15 +187,13 @@ static void decide(const struct kv_state *s, const struct kv_integration *n, enu
     if (out->code != KV_OK) {
         return;
     }
-    struct kv_rate rate = kv_grant_rate(s, out->grant);
+    int64_t wait = kv_grant_wait_ms(s, out->grant, m->now_ms);
     if (!covered(s, out, m->covered)) {
         refuse(out, KV_E_LEDGER_COVER, "what this rests on waits for its checkpoint", "");
         out->retry_after_s = 1;
-    } else if (rate.count > 0 && kv_grant_rate_used(out->grant, &rate, m->now_ms) >= rate.count) {
+    } else if (wait > 0) {
         refuse(out, KV_E_GRANT_RATE, "the grant's rate is used up", "");
-        int64_t first = out->grant->use_times[out->grant->use_count - (size_t)rate.count];
-        int64_t left = first + rate.per_ms - m->now_ms;
-        out->retry_after_s = left <= 0 ? 1 : (uint32_t)(left / 1000 + 1);
+        out->retry_after_s = (uint32_t)(wait / KV_SECOND_MS) + 1;
     }
 }
 
@@ -213,6 +219,12 @@ void kv_state_question(const struct kv_state *state, const struct kv_caller *cal
         return;
     }
     out->integration = n;
+    if (!n->suspended && !exe_known(n, caller)) {
+        say(text, sizeof text, "what %s runs could not be read", n->id);
+        refuse(out, KV_E_CALLER_EXE, text, "nobody: try again");
+        out->retry_after_s = 1;
+        return; /* not a changed program: no alarm */
+    }
     if (!n->suspended && !exe_fits(n, caller, moment->now_ms)) {
         out->exe_changed = true;
         out->exe_suspend = !exe_tolerated(state, n, moment->now_ms);

@@ -246,7 +246,7 @@ static enum kv_code check_open(const struct kv_judge *j, const struct kv_request
         j->now > r->collect_until_ms || r->issued_ms - KV_CLOCK_SLACK_5MIN > issued) {
         return KV_REFUSE(j->err, KV_E_APPR_TIME, "signed or handed in outside the request's time");
     }
-    if (kv_request_lapsed(j->s, r, j->now)) {
+    if (r->orphaned || j->now >= r->not_after_ms) {
         return KV_REFUSE(j->err, KV_E_APPR_NOT_OPEN, "the request has lapsed");
     }
     return KV_OK;
@@ -402,16 +402,15 @@ static bool can_not_be_done(const struct kv_state *s, const struct kv_request *r
     if (r->action == KV_ACTION_FOUND || r->step != 0 || now_ms < r->not_before_ms) {
         return false;
     }
-    return r->action == KV_ACTION_GRANT
-               ? kv_credential_elsewhere(s, r->text, now_ms) != NULL
-               : !kv_request_ready(s, r, now_ms);
+    return r->action == KV_ACTION_GRANT ? kv_credential_elsewhere(s, r->text, now_ms) != NULL
+                                        : !kv_request_ready(s, r, now_ms);
 }
 
 bool kv_request_lapsed(const struct kv_state *s, const struct kv_request *r, int64_t now_ms)
 {
     struct kv_hash policy;
     if (r->state == KV_REQUEST_OPEN) {
-        return now_ms > r->collect_until_ms || now_ms >= r->not_after_ms || r->orphaned ||
+        return now_ms >= r->collect_until_ms || now_ms >= r->not_after_ms || r->orphaned ||
                !kv_statement_hash(r->text, KV_KEY_POLICY, &policy) ||
                !kv_hash_equal(&policy, &s->policy);
     }
@@ -424,7 +423,8 @@ enum kv_code kv_on_request_lapse(const struct kv_judge *j)
     struct kv_request *r = kv_find_request(j->s, j->rec->req);
     /* The window is counted from `issued`, by the requester's clock, which may be 5 min ahead. */
     int64_t slack = r != NULL && r->state == KV_REQUEST_OPEN ? KV_CLOCK_SLACK_5MIN : 0;
-    if (r == NULL || !kv_request_lapsed(j->s, r, j->now + slack)) {
+    bool outdated = r != NULL && r->state == KV_REQUEST_APPROVED && kv_policy_outdated(j->s, r);
+    if (r == NULL || !(outdated || kv_request_lapsed(j->s, r, j->now + slack))) {
         return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "the request does not lapse");
     }
     r->state = KV_REQUEST_LAPSED;

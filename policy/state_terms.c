@@ -32,34 +32,16 @@ static enum kv_code check_owners(const struct kv_judge *j, const struct kv_state
     return KV_OK;
 }
 
-static enum kv_code check_new_public_key(const struct kv_judge *j, const struct kv_statement *st)
-{
-    struct kv_pubkey key;
-    if (!kv_statement_has(st, KV_KEY_KEY)) {
-        return KV_OK;
-    }
-    if (kv_pubkey_parse_line(value(st, KV_KEY_PUBLIC_KEY), &key, j->err) != KV_OK ||
-        !kv_bytes_is(value(st, KV_KEY_KEY), key.fingerprint)) {
-        return KV_REFUSE(j->err, KV_E_STMT_VALUE, "the public key has another fingerprint");
-    }
-    struct kv_hash material = kv_pubkey_material(&key);
-    for (size_t i = 0; i < j->s->keys.count; i++) {
-        const struct kv_person_key *known = j->s->keys.item[i];
-        struct kv_hash other = kv_pubkey_material(&known->key);
-        if (kv_hash_equal(&material, &other)) {
-            return KV_REFUSE(j->err, KV_E_PERSON_KEY_USED, "this key is %s's", known->person);
-        }
-    }
-    return KV_OK;
-}
-
 static enum kv_code person_enrol(const struct kv_judge *j, const struct kv_statement *st)
 {
     const struct kv_person *p = kv_state_person(j->s, value(st, KV_KEY_PERSON));
     if (p != NULL && p->enabled) {
-        return KV_REFUSE(j->err, KV_E_PERSON_EXISTS, "%s is enrolled already", p->id);
+        bool both = kv_takes_away(p) && p->duty != kv_statement_duty(st, KV_KEY_DUTY) &&
+                    kv_seat_of(kv_statement_duty(st, KV_KEY_DUTY)) != KV_SEAT_NONE;
+        return KV_REFUSE(j->err, both ? KV_E_PERSON_DUTIES : KV_E_PERSON_EXISTS,
+                         "%s is enrolled already, as %s", p->id, kv_duty_word(p->duty));
     }
-    return check_new_public_key(j, st);
+    return kv_check_new_key(j->s, st, p != NULL, j->err);
 }
 
 static enum kv_code person_change(const struct kv_judge *j, const struct kv_statement *st)
@@ -67,6 +49,11 @@ static enum kv_code person_change(const struct kv_judge *j, const struct kv_stat
     const struct kv_person *p = kv_state_person(j->s, value(st, KV_KEY_PERSON));
     if (p == NULL || !p->enabled || p->duty != kv_statement_duty(st, KV_KEY_DUTY_FROM)) {
         return unknown(j, "person with that duty", value(st, KV_KEY_PERSON));
+    }
+    if (kv_takes_away(p) && kv_statement_duty(st, KV_KEY_DUTY_TO) != p->duty &&
+        !kv_duty_remains(j->s, p->duty, p->id, NULL, j->now)) {
+        return KV_REFUSE(j->err, KV_E_ACT_LAST, "%s is the last %s with a good key", p->id,
+                         kv_duty_word(p->duty));
     }
     return KV_OK;
 }
@@ -83,7 +70,7 @@ static enum kv_code key_enrol(const struct kv_judge *j, const struct kv_statemen
     if (replaced[0] != '\0' && (old == NULL || strcmp(old->person, p->id) != 0)) {
         return unknown(j, "key to be replaced", kv_bytes_str(replaced));
     }
-    return check_new_public_key(j, st);
+    return kv_check_new_key(j->s, st, false, j->err);
 }
 
 static enum kv_code credential_create(const struct kv_judge *j, const struct kv_statement *st)
@@ -113,10 +100,37 @@ static enum kv_code check_ops(const struct kv_judge *j, uint32_t ops)
     return KV_OK;
 }
 
-/* One account serves one integration: the uid is the boundary. */
+/* Both integrations could be the same caller: one account, or one unit of any account. */
+static bool same_caller(const struct kv_statement *a, const struct kv_statement *b)
+{
+    uint64_t uid_a, uid_b;
+    bool has_a = kv_statement_number(a, KV_KEY_UID, &uid_a);
+    bool has_b = kv_statement_number(b, KV_KEY_UID, &uid_b);
+    if (has_a && has_b) {
+        return uid_a == uid_b;
+    }
+    return kv_statement_has(a, KV_KEY_UNIT) &&
+           kv_bytes_equal(value(a, KV_KEY_UNIT), value(b, KV_KEY_UNIT));
+}
+
+/* One account serves one integration: the uid, or the unit, is the boundary. */
+enum kv_code kv_check_account(const struct kv_state *s, const struct kv_statement *st,
+                              struct kv_err *err)
+{
+    for (size_t i = 0; i < s->integrations.count; i++) {
+        const struct kv_integration *n = s->integrations.item[i];
+        if (!kv_bytes_is(value(st, KV_KEY_INTEGRATION), n->id) &&
+            same_caller(st, n->request->text)) {
+            return KV_REFUSE(err, KV_E_REQ_EXISTS,
+                             "this account or unit serves integration %s already", n->id);
+        }
+    }
+    return KV_OK;
+}
+
 static enum kv_code check_caller(const struct kv_judge *j, const struct kv_statement *st)
 {
-    uint64_t uid, other;
+    uint64_t uid;
     bool has_uid = kv_statement_number(st, KV_KEY_UID, &uid);
     if (!has_uid && !kv_statement_has(st, KV_KEY_UNIT)) {
         return KV_REFUSE(j->err, KV_E_STMT_VALUE, "an integration is known by its uid or its unit");
@@ -124,15 +138,7 @@ static enum kv_code check_caller(const struct kv_judge *j, const struct kv_state
     if (has_uid && uid == 0) {
         return KV_REFUSE(j->err, KV_E_STMT_VALUE, "an integration may not run as root");
     }
-    for (size_t i = 0; has_uid && i < j->s->integrations.count; i++) {
-        const struct kv_integration *n = j->s->integrations.item[i];
-        if (kv_statement_number(n->request->text, KV_KEY_UID, &other) && other == uid &&
-            !kv_bytes_is(value(st, KV_KEY_INTEGRATION), n->id)) {
-            return KV_REFUSE(j->err, KV_E_REQ_EXISTS, "uid %llu serves integration %s already",
-                             (unsigned long long)uid, n->id);
-        }
-    }
-    return KV_OK;
+    return kv_check_account(j->s, st, j->err);
 }
 
 static enum kv_code integration_terms(const struct kv_judge *j, const struct kv_statement *st)
@@ -164,22 +170,37 @@ static enum kv_code integration_change(const struct kv_judge *j, const struct kv
     return integration_terms(j, st);
 }
 
-static enum kv_code check_shared(const struct kv_judge *j, struct kv_bytes credential,
-                                 struct kv_bytes integration)
+const struct kv_request *kv_credential_elsewhere(const struct kv_state *s,
+                                                 const struct kv_statement *st, int64_t now_ms)
 {
-    for (size_t i = 0; i < j->s->requests.count; i++) {
-        const struct kv_request *r = j->s->requests.item[i];
-        const struct kv_grant *g = kv_find_grant(j->s, r->id);
-        bool live = r->state == KV_REQUEST_APPROVED ||
-                    (r->state == KV_REQUEST_DONE && g != NULL && g->state != KV_GRANT_CLOSING &&
-                     j->now < kv_grant_end_ms(j->s, g));
-        if (r->action == KV_ACTION_GRANT && live &&
-            kv_bytes_equal(value(r->text, KV_KEY_CREDENTIAL), credential) &&
-            !kv_bytes_equal(value(r->text, KV_KEY_INTEGRATION), integration)) {
-            struct kv_bytes other = value(r->text, KV_KEY_INTEGRATION);
-            return KV_REFUSE(j->err, KV_E_REQ_CRED_SHARED, "it serves %.*s by grant %s",
-                             (int)other.len, (const char *)other.ptr, r->id);
+    for (size_t i = 0; i < s->requests.count; i++) {
+        const struct kv_request *r = s->requests.item[i];
+        if (r->action != KV_ACTION_GRANT || r->text == st ||
+            !kv_bytes_equal(value(r->text, KV_KEY_CREDENTIAL), value(st, KV_KEY_CREDENTIAL)) ||
+            kv_bytes_equal(value(r->text, KV_KEY_INTEGRATION), value(st, KV_KEY_INTEGRATION))) {
+            continue;
         }
+        const struct kv_grant *g = kv_find_grant(s, r->id);
+        bool stands = g != NULL && g->state != KV_GRANT_CLOSING && now_ms < kv_grant_end_ms(s, g);
+        /* of two that were approved and wait, the later one gives way */
+        const struct kv_request *own = kv_state_request(s, value(st, KV_KEY_REQUEST));
+        bool waits =
+            r->state == KV_REQUEST_APPROVED &&
+            (own == NULL || own->state != KV_REQUEST_APPROVED || r->decided_seq < own->decided_seq);
+        if (stands || waits) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+static enum kv_code check_shared(const struct kv_judge *j, const struct kv_statement *st)
+{
+    const struct kv_request *r = kv_credential_elsewhere(j->s, st, j->now);
+    if (r != NULL) {
+        struct kv_bytes other = value(r->text, KV_KEY_INTEGRATION);
+        return KV_REFUSE(j->err, KV_E_REQ_CRED_SHARED, "it serves %.*s by grant %s", (int)other.len,
+                         (const char *)other.ptr, r->id);
     }
     return KV_OK;
 }
@@ -235,7 +256,7 @@ static enum kv_code grant(const struct kv_judge *j, const struct kv_statement *s
     if (check_ops(j, ops) != KV_OK || grant_limits(j, st) != KV_OK) {
         return j->err->code;
     }
-    return check_shared(j, value(st, KV_KEY_CREDENTIAL), value(st, KV_KEY_INTEGRATION));
+    return check_shared(j, st);
 }
 
 static enum kv_code resume(const struct kv_judge *j, const struct kv_statement *st)

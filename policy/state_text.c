@@ -6,6 +6,9 @@ enum kv_code kv_judge_text(const struct kv_judge *j, size_t index, enum kv_state
                            struct kv_statement **out)
 {
     struct kv_statement *st = NULL;
+    if (index >= j->rec->doc_count) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "the record lacks a signed text");
+    }
     if (kv_statement_parse(j->blob[index], &st, NULL, j->err) != KV_OK) {
         return j->err->code;
     }
@@ -24,17 +27,13 @@ enum kv_code kv_judge_text(const struct kv_judge *j, size_t index, enum kv_state
 }
 
 enum kv_code kv_judge_signature(const struct kv_judge *j, struct kv_bytes text, size_t index,
-                                const char *fingerprint, enum kv_seat seat)
+                                const char *fingerprint)
 {
-    struct kv_sshsig_result result;
-    if (kv_sshsig_verify(text, j->blob[index], kv_bytes_str(fingerprint), &result, j->err) !=
-        KV_OK) {
-        return j->err->code;
+    if (index >= j->rec->doc_count) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "the record lacks a signature");
     }
-    if (j->s->has_rules && seat != KV_SEAT_NONE &&
-        (j->s->rules.key_kinds[seat] >> result.key.kind & 1) == 0) {
-        return KV_REFUSE(j->err, KV_E_APPR_KEY, "the policy does not let %s keys sign as %s",
-                         kv_pubkey_kind_word(result.key.kind), kv_seat_word(seat));
+    if (kv_sshsig_verify(text, j->blob[index], kv_bytes_str(fingerprint), NULL, j->err) != KV_OK) {
+        return j->err->code;
     }
     return KV_OK;
 }
@@ -56,7 +55,7 @@ enum kv_code kv_judge_person(const struct kv_judge *j, const char *person, const
     if (key == NULL || strcmp(key->person, person) != 0) {
         return KV_REFUSE(j->err, KV_E_APPR_KEY, "%.60s is not a key of %s", fingerprint, person);
     }
-    if (!kv_key_good(key, j->now) || issued_ms < key->valid_from_ms) {
+    if (!kv_key_good(key, j->now) || issued_ms < key->valid_from_ms || issued_ms < key->back_ms) {
         return KV_REFUSE(j->err, KV_E_APPR_KEY, "the key of %s is %s", person,
                          key->compromised              ? "compromised"
                          : key->retired_ms != 0        ? "retired"

@@ -10,24 +10,21 @@ int64_t kv_grant_end_ms(const struct kv_state *s, const struct kv_grant *g)
     return limit < g->request->not_after_ms ? limit : g->request->not_after_ms;
 }
 
-struct kv_rate kv_grant_rate(const struct kv_state *s, const struct kv_grant *g)
+static int64_t wait_of(const struct kv_grant *g, const struct kv_rate *rate, int64_t now_ms)
 {
-    const struct kv_rate *max = &s->rules.rate_max;
-    bool own = g->rate.count > 0;
-    if (max->count == 0 || (own && (double)g->rate.count / (double)g->rate.per_ms <=
-                                       (double)max->count / (double)max->per_ms)) {
-        return g->rate;
+    if (rate->count == 0 || g->use_count < rate->count) {
+        return 0;
     }
-    return *max;
+    int64_t free_at = g->use_times[g->use_count - (size_t)rate->count] + rate->per_ms;
+    return free_at > now_ms ? free_at - now_ms : 0;
 }
 
-uint64_t kv_grant_rate_used(const struct kv_grant *g, const struct kv_rate *rate, int64_t now_ms)
+/* The grant's own rate and the policy's both hold: neither window may be full. */
+int64_t kv_grant_wait_ms(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms)
 {
-    uint64_t used = 0;
-    for (size_t i = g->use_count; i > 0 && g->use_times[i - 1] > now_ms - rate->per_ms; i--) {
-        used++;
-    }
-    return used;
+    int64_t own = wait_of(g, &g->rate, now_ms);
+    int64_t general = wait_of(g, &s->rules.rate_max, now_ms);
+    return own > general ? own : general;
 }
 
 static bool bit(uint32_t set, enum kv_op op)
@@ -135,14 +132,16 @@ static enum kv_code judge_use(const struct kv_judge *j, struct kv_grant **out)
 
 static enum kv_code count_use(const struct kv_judge *j, struct kv_grant *g)
 {
-    struct kv_rate rate = kv_grant_rate(j->s, g);
-    if (rate.count > 0) {
-        if (kv_grant_rate_used(g, &rate, j->now) >= rate.count) {
-            return KV_REFUSE(j->err, KV_E_GRANT_RATE, "grant %s allows %llu uses in %lld s", g->id,
-                             (unsigned long long)rate.count, (long long)(rate.per_ms / 1000));
-        }
-        if (g->use_count >= 2 * rate.count) { /* the older half is outside every window */
-            size_t keep = (size_t)rate.count;
+    const struct kv_rate *own = &g->rate, *general = &j->s->rules.rate_max;
+    uint64_t most = own->count > general->count ? own->count : general->count;
+    int64_t wait = kv_grant_wait_ms(j->s, g, j->now);
+    if (wait > 0) {
+        return KV_REFUSE(j->err, KV_E_GRANT_RATE, "the rate of grant %s is used up for %lld s",
+                         g->id, (long long)(wait / KV_SECOND_MS + 1));
+    }
+    if (most > 0) {
+        if (g->use_count >= 2 * most) { /* the older half is outside every window */
+            size_t keep = (size_t)most;
             memmove(g->use_times, g->use_times + g->use_count - keep, keep * sizeof *g->use_times);
             g->use_count = keep;
         }
