@@ -268,7 +268,7 @@ void founding_script(const struct kv_statement *request, const char *dir, struct
                             : "\n");
     kv_buf_add_format(
         out,
-        "\nEverybody named here reads the own file, compares the confirmation code\n\n"
+        "\nEverybody named here reads their own file, compares the confirmation code\n\n"
         "    %s\n\nwith the others by phone, and signs until ",
         code);
     add_view(out, kv_statement_get(request, KV_KEY_NOT_AFTER));
@@ -279,7 +279,7 @@ void founding_script(const struct kv_statement *request, const char *dir, struct
         add_view(out, kv_statement_get_n(request, KV_KEY_SENTENCE_N, n));
         kv_buf_add_str(out, "\n");
     }
-    kv_buf_add_str(out, "\nWho signs what, on any machine, with stock OpenSSH (KEY is the own "
+    kv_buf_add_str(out, "\nWho signs what, on any machine, with stock OpenSSH (KEY is one's own "
                         "private key file):\n");
     for (uint64_t n = 1; kv_statement_founder(request, n, &founder); n++) {
         KV_CLEANUP(kv_freep) char *file = founding_file(&founder);
