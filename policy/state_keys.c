@@ -148,7 +148,7 @@ static bool rests_on(const struct kv_request *r, const char *key, int64_t since_
     }
     for (size_t i = 0; i < r->decision_count; i++) {
         const struct kv_signed_decision *d = &r->decisions[i];
-        if (d->approve && strcmp(d->key, key) == 0 && d->recorded_ms >= since_ms) {
+        if (d->approve && d->counts && strcmp(d->key, key) == 0 && d->recorded_ms >= since_ms) {
             return true;
         }
     }
