@@ -66,12 +66,12 @@ X(REQ_NAME, "request.name-unknown", 409, REFUSED, WHEN_LIFTED, "The request name
 X(REQ_LIMIT, "request.policy-limit", 409, REFUSED, WHEN_LIFTED, "The request exceeds a limit of the active policy.", "Ask for less, or propose another policy: `ksefvault policy propose`.") \
 X(REQ_POLICY_TEXT, "request.policy-text", 400, REFUSED, NEVER, "The policy's sentences or ended grants are not those that follow from its text.", "Let `ksefvault policy propose` make the request.") \
 X(REQ_CRED_SHARED, "request.credential-shared", 409, REFUSED, WHEN_LIFTED, "This credential serves another integration already.", "Create a credential for this integration, or end the other grant.") \
-X(REQ_ACTION, "request.not-supported", 501, REFUSED, NEVER, "This version does not carry out requests of this kind.", "Use a version that does; CHANGELOG.md tells.") \
+X(REQ_ACTION, "request.not-supported", 501, REFUSED, NEVER, "This version does not carry out requests of this kind.", "CHANGELOG.md tells what each version carries out.") \
 X(REQ_CHANGED, "request.superseded", 409, REFUSED, NEVER, "What the request would change has been changed since.", "Make the request anew.") \
 X(REQ_PENDING, "request.waiting", 202, WAITING, WHEN_LIFTED, "The request waits for approvals.", "`ksefvault request show ID` tells who may give them.") \
 X(CALLER_UNKNOWN, "policy.caller-unknown", 403, REFUSED, WHEN_LIFTED, "No registered integration runs under this account.", "Register it: `ksefvault integration register --help`; finance and a custodian approve.") \
 X(CALLER_UNIT, "policy.unit-differs", 403, REFUSED, WHEN_LIFTED, "The caller does not run in the registered systemd unit.", "Start the integration by its unit, or change the registration.") \
-X(CALLER_EXE, "policy.exe-changed", 403, REFUSED, WHEN_LIFTED, "The integration's program is not the one that was approved.", "If the update is genuine: `ksefvault integration change --next-exe FILE`, approved by finance and a custodian, then resume.") \
+X(CALLER_EXE, "policy.exe-changed", 403, REFUSED, WHEN_LIFTED, "The integration's program is not the one that was approved.", "If the update is genuine: `ksefvault integration change ID --next-exe FILE`; if the program was put back: `ksefvault integration resume ID`. Finance and a custodian approve either.") \
 X(INTEG_SUSPENDED, "policy.integration-suspended", 403, REFUSED, WHEN_LIFTED, "The integration is suspended.", "`ksefvault integration resume ID`; finance and a custodian approve.") \
 X(NO_GRANT, "policy.no-grant", 403, REFUSED, WHEN_LIFTED, "No grant lets this integration do this.", "`ksefvault grant request --help`; finance and a custodian approve.") \
 X(GRANT_CONTEXT, "policy.context-not-granted", 403, REFUSED, WHEN_LIFTED, "The integration's grants do not cover this context.", "Request a grant for this context; finance and a custodian approve.") \
@@ -82,19 +82,19 @@ X(GRANT_SUSPENDED, "policy.grant-suspended", 403, REFUSED, WHEN_LIFTED, "The gra
 X(GRANT_REVOKED, "policy.grant-revoked", 403, REFUSED, WHEN_LIFTED, "The grant was revoked.", "`ksefvault grant request`; finance and a custodian approve a new one.") \
 X(GRANT_USES, "policy.max-uses", 403, REFUSED, WHEN_LIFTED, "The grant's number of uses is used up.", "`ksefvault grant request`; finance and a custodian approve a new one.") \
 X(GRANT_RATE, "policy.rate", 429, LATER, AFTER, "The grant's rate is used up.", "Wait for the time in Retry-After.") \
-X(GRANT_WAITING, "policy.grant-waiting", 403, WAITING, WHEN_LIFTED, "The grant waits for approvals.", "`ksefvault request list` tells whose signature is missing.") \
-X(CRED_STATE, "policy.credential-not-ready", 403, REFUSED, WHEN_LIFTED, "The credential is not usable: it has no certificate yet, is expired or revoked.", "`ksefvault credential list` tells; self-sign, enrol or rotate it.") \
+X(GRANT_WAITING, "policy.grant-waiting", 403, WAITING, WHEN_LIFTED, "The grant waits for approvals.", "`ksefvault request list` tells what is missing.") \
+X(CRED_STATE, "policy.credential-not-ready", 403, REFUSED, WHEN_LIFTED, "The credential is not usable: it has no certificate yet, is expired or revoked.", "`ksefvault credential list` tells; for KSeF TEST, root gives it a certificate: `ksefvault credential self-sign --help`.") \
 X(CERT_EXPIRED, "policy.certificate-expired", 403, REFUSED, WHEN_LIFTED, "The credential's certificate is not valid at this time.", "Create a credential with a new certificate; finance and a custodian approve.") \
 X(CUSTODY, "policy.custody-minimum", 403, REFUSED, WHEN_LIFTED, "The slot protects keys less well than the policy demands.", "Use a hardware slot; a software slot needs a vault founded with --test.") \
 X(NOT_ALLOWED, "policy.not-allowed", 403, REFUSED, NEVER, "This account may not make this call.", "The message names who may.") \
 X(POLICY_TEXT, "policy.text", 400, USAGE, NEVER, "The policy text is not valid.", "Correct the line and key that the message names; `ksefvault policy check FILE`.") \
 X(TOKEN, "token.failed", 502, FAILED, AFTER, "The security module failed.", "Read the cause in the message; `ksefvault slot check` tests the slot.") \
 X(TOKEN_ABSENT, "token.absent", 503, LATER, AFTER, "The token is not present.", "Insert or reconnect it; the agent finds it again by itself.") \
-X(TOKEN_PIN, "token.pin-wrong", 403, REFUSED, WHEN_LIFTED, "The token refused the PIN. It is not tried again.", "`ksefvault slot unlock` with the right PIN, before the token locks.") \
-X(TOKEN_PIN_LOW, "token.pin-low", 403, REFUSED, WHEN_LIFTED, "The token reports failed PIN attempts; the agent does not use up the rest.", "Log in once with the vendor's tool and the right PIN, then `ksefvault slot unlock`.") \
-X(TOKEN_PIN_LOCKED, "token.pin-locked", 403, REFUSED, WHEN_LIFTED, "The token's PIN is locked.", "The security officer must unlock it with the vendor's tool.") \
-X(TOKEN_LATCHED, "token.latched", 503, REFUSED, WHEN_LIFTED, "The slot is latched after a refused PIN.", "`ksefvault slot unlock` with the right PIN.") \
-X(TOKEN_NO_PIN, "token.no-pin", 503, REFUSED, WHEN_LIFTED, "No PIN is available for the slot.", "Provide the PIN source named in the configuration, or `ksefvault slot unlock`.") \
+X(TOKEN_PIN, "token.pin-wrong", 403, REFUSED, WHEN_LIFTED, "The token refused the PIN. It is not tried again.", "Correct the PIN where the configuration says it comes from, then `ksefvault slot unlock NAME`.") \
+X(TOKEN_PIN_LOW, "token.pin-low", 403, REFUSED, WHEN_LIFTED, "The token reports failed PIN attempts; the agent does not use up the rest.", "Log in once with the vendor's tool and the right PIN, then `ksefvault slot unlock NAME`.") \
+X(TOKEN_PIN_LOCKED, "token.pin-locked", 403, REFUSED, WHEN_LIFTED, "The token's PIN is locked.", "The security officer unlocks it with the vendor's tool; then `ksefvault slot unlock NAME`.") \
+X(TOKEN_LATCHED, "token.latched", 503, REFUSED, WHEN_LIFTED, "The slot is latched after a refused PIN.", "Correct the PIN where the configuration says it comes from, then `ksefvault slot unlock NAME`.") \
+X(TOKEN_NO_PIN, "token.no-pin", 503, REFUSED, WHEN_LIFTED, "No PIN is available for the slot.", "Provide the PIN where the configuration says it comes from, then `ksefvault slot unlock NAME`.") \
 X(TOKEN_IN_USE, "token.in-use", 409, FAILED, AFTER, "Another process uses this slot.", "Stop the agent first, or use another slot.") \
 X(TOKEN_MODULE, "token.module", 500, USAGE, WHEN_LIFTED, "The PKCS#11 module cannot be loaded or is not the one that was recorded.", "Check the path and SHA-256 of the module in the configuration.") \
 X(TOKEN_MECHANISM, "token.mechanism", 501, FAILED, NEVER, "The token lacks a mechanism or refuses an attribute that is needed.", "`ksefvault slot check` names what is missing; use another token.") \
@@ -112,7 +112,7 @@ X(LEDGER_NOTE, "ledger.note", 500, FAILED, NEVER, "A signed note or checkpoint i
 X(LEDGER_PROOF, "ledger.proof", 500, FAILED, NEVER, "A proof does not lead to the root.", "Get the record and its proof again; if it stays so, tell an auditor.") \
 X(LEDGER_BLOB, "ledger.blob", 500, FAILED, NEVER, "A file that a record names is missing or changed.", "`ksefvault ledger verify` names it; restore it from a backup.") \
 X(LEDGER_ILLEGAL, "ledger.illegal", 500, FAILED, NEVER, "A record is not one that the rules would have accepted.", "`ksefvault ledger verify` names it; tell an auditor.") \
-X(LEDGER_NOT_APPROVED, "ledger.not-approved", 500, FAILED, NEVER, "A record gives something that was not approved by the people it needs.", "`ledger verify` names it; tell an auditor.") \
+X(LEDGER_NOT_APPROVED, "ledger.not-approved", 500, FAILED, NEVER, "A record gives something that was not approved by the people it needs.", "`ksefvault ledger verify` names it; tell an auditor.") \
 X(LEDGER_NEWER, "ledger.newer-version", 503, UNREACHABLE, NEVER, "The ledger was written by a newer version.", "Install that version; this one only reads.") \
 X(LEDGER_LOCKED, "ledger.locked", 409, FAILED, AFTER, "Another agent uses this ledger.", "Stop the other agent.") \
 X(KSEF_UNREACHABLE, "ksef.unreachable", 502, LATER, AFTER, "KSeF could not be reached.", "Check network, proxy and CA file; `ksefvault status`.") \
@@ -124,14 +124,14 @@ X(KSEF_REJECTED, "ksef.rejected", 502, FAILED, WHEN_LIFTED, "KSeF refused the re
 X(KSEF_SIGNATURE, "ksef.signature-rejected", 502, FAILED, WHEN_LIFTED, "KSeF refused the signature or certificate of the login.", "Check that the certificate is of this environment and valid.") \
 X(KSEF_CHALLENGE, "ksef.challenge", 502, LATER, AFTER, "KSeF refused the challenge of the login.", "Try again.") \
 X(KSEF_PERMISSION, "ksef.no-permission", 403, REFUSED, WHEN_LIFTED, "The credential has no permission at KSeF in this context.", "Grant it there, or use the context in which it has.") \
-X(KSEF_CERT, "ksef.certificate", 403, REFUSED, WHEN_LIFTED, "KSeF says the certificate is invalid, revoked or untrusted.", "Check it at KSeF; rotate the credential.") \
-X(KSEF_TOKEN, "ksef.token", 403, REFUSED, WHEN_LIFTED, "KSeF refuses the token.", "Check it at KSeF; move to a certificate.") \
+X(KSEF_CERT, "ksef.certificate", 403, REFUSED, WHEN_LIFTED, "KSeF says the certificate is invalid, revoked or untrusted.", "Check it at KSeF; create a credential with a new certificate.") \
+X(KSEF_TOKEN, "ksef.token", 403, REFUSED, WHEN_LIFTED, "KSeF refuses the token.", "Check it at KSeF; use a credential with a certificate instead.") \
 X(KSEF_BLOCKED, "ksef.blocked", 403, REFUSED, WHEN_LIFTED, "KSeF has blocked this context after a suspected incident.", "Stop and call the ministry's help line.") \
 X(KSEF_REVOKED, "ksef.login-revoked", 403, REFUSED, WHEN_LIFTED, "The login was revoked at KSeF by a user.", "Find out who revoked it and why before another session is opened.") \
 X(KSEF_IDENTITY, "ksef.identity", 403, REFUSED, WHEN_LIFTED, "KSeF says that the credential belongs to a deceased person.", "Use a credential of the company or of another person.") \
 X(KSEF_AUTH, "ksef.unauthorised", 502, FAILED, AFTER, "KSeF no longer accepts the session.", "Open a new session.") \
 X(KSEF_SERVER, "ksef.server-error", 502, LATER, AFTER, "KSeF reports an error of its own.", "Try again later.") \
-X(ALARM_EXE, "alarm.exe-changed", 403, REFUSED, WHEN_LIFTED, "A registered integration's program was changed.", "See policy.exe-changed.") \
+X(ALARM_EXE, "alarm.exe-changed", 403, REFUSED, WHEN_LIFTED, "A registered integration's program was changed.", "`ksefvault explain policy.exe-changed` tells what to do.") \
 X(ALARM_COMPROMISED, "key.compromised", 403, REFUSED, WHEN_LIFTED, "A key that approved this was declared compromised.", "Review it; `resume` with two good signatures lifts it.")
 /* clang-format on */
 
