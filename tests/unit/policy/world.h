@@ -75,6 +75,9 @@ void world_prove(struct world *w, struct world_text *text, const char *signer);
 /* `role`: "finance" or "custodian". */
 void world_decision(struct world *w, struct world_text *out, const char *signer, const char *role,
                     enum kv_decision decision, const char *request);
+/* On a request that need not be recorded. */
+void world_decide(struct world *w, struct world_text *out, const char *signer, const char *role,
+                  enum kv_decision decision, const struct kv_statement *request);
 void world_act(struct world *w, struct world_text *out, const char *signer, enum kv_act act,
                const char *target, const char *key, const char *value);
 /* Request the policy text `policy`, ending these grants (NULL: none). */

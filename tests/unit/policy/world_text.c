@@ -171,8 +171,8 @@ void world_prove(struct world *w, struct world_text *text, const char *signer)
     signer_sign(world_signer(w, signer), kv_buf_bytes(&text->text), &text->proof);
 }
 
-static void decide_on(struct world *w, struct world_text *out, const char *signer, const char *role,
-                      enum kv_decision decision, const struct kv_statement *request)
+void world_decide(struct world *w, struct world_text *out, const char *signer, const char *role,
+                  enum kv_decision decision, const struct kv_statement *request)
 {
     struct values v;
     struct kv_statement *st = NULL;
@@ -200,7 +200,7 @@ void world_decision(struct world *w, struct world_text *out, const char *signer,
 {
     const struct kv_request *r = kv_state_request(w->state, kv_bytes_str(request));
     assert_non_null(r);
-    decide_on(w, out, signer, role, decision, r->text);
+    world_decide(w, out, signer, role, decision, r->text);
     memcpy(out->request, r->id, sizeof out->request);
 }
 
@@ -272,8 +272,8 @@ void world_found(struct world *w)
     world_must(w, kv_statement_parse(sub.text, &st, NULL, &w->err));
     for (size_t i = 0; i < 4; i++) {
         assert_false(kv_founding_complete(f));
-        decide_on(w, &vote, w->signer[i]->label, i < 2 ? "finance" : "custodian",
-                  KV_DECISION_APPROVE, st);
+        world_decide(w, &vote, w->signer[i]->label, i < 2 ? "finance" : "custodian",
+                     KV_DECISION_APPROVE, st);
         sub = (struct kv_submission){.text = kv_buf_bytes(&vote.text),
                                      .signature = kv_buf_bytes(&vote.signature)};
         world_must(w, kv_founding_add(f, &sub, w->now_ms, &w->err));
