@@ -1,9 +1,9 @@
 #include "pkcs11/session.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "pkcs11/object.h"
 #include "pkcs11/public.h"
 #include "pkcs11/token.h"
 
@@ -13,11 +13,6 @@ static const uint8_t p256_oid[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x0
 static const uint8_t rsa_e[] = {0x01, 0x00, 0x01};
 static const CK_ULONG rsa_bits = 2048;
 static const CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-
-static CK_ATTRIBUTE attr(CK_ATTRIBUTE_TYPE type, const void *value, size_t len)
-{
-    return (CK_ATTRIBUTE){type, (void *)(uintptr_t)value, len};
-}
 
 static bool label_valid(const char *label)
 {
@@ -38,74 +33,22 @@ static enum kv_code check_label(const char *label, struct kv_err *err)
                            KV_TOKEN_LABEL_LEN - 1);
 }
 
-/* Token objects of `class`, and of `label` unless NULL. At most `max` handles are given. */
-static enum kv_code search(struct kv_pkcs11_token *token, CK_OBJECT_CLASS class, const char *label,
-                           CK_OBJECT_HANDLE *out, size_t max, size_t *count, struct kv_err *err)
-{
-    CK_FUNCTION_LIST *f = token->module.f;
-    CK_ATTRIBUTE want[] = {attr(CKA_CLASS, &class, sizeof class), attr(CKA_TOKEN, &yes, sizeof yes),
-                           attr(CKA_LABEL, label, label == NULL ? 0 : strlen(label))};
-    CK_RV rv = f->C_FindObjectsInit(token->session, want, label == NULL ? 2 : 3);
-    if (rv != CKR_OK) {
-        return KV_CK_FAIL(err, rv, "C_FindObjectsInit");
-    }
-    size_t found = 0;
-    while (found < max) {
-        CK_ULONG n = 0;
-        rv = f->C_FindObjects(token->session, out + found, max - found, &n);
-        if (rv != CKR_OK || n == 0 || n > max - found) {
-            break;
-        }
-        found += n;
-    }
-    CK_RV end = f->C_FindObjectsFinal(token->session);
-    if (rv != CKR_OK || end != CKR_OK) {
-        return KV_CK_FAIL(err, rv != CKR_OK ? rv : end, "C_FindObjects");
-    }
-    *count = found;
-    return KV_OK;
-}
-
-/* One attribute into buf; false: absent, or longer than `max`. */
-static bool get(struct kv_pkcs11_token *token, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
-                void *buf, size_t max, size_t *len)
-{
-    CK_ATTRIBUTE a = {type, buf, max};
-    CK_RV rv = token->module.f->C_GetAttributeValue(token->session, object, &a, 1);
-    if (rv != CKR_OK || a.ulValueLen > max) {
-        return false;
-    }
-    *len = a.ulValueLen;
-    return true;
-}
-
-/* A flag; one that the module does not tell is taken for the worse. */
-static bool get_flag(struct kv_pkcs11_token *token, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
-                     bool worse)
-{
-    CK_BBOOL flag = CK_FALSE;
-    size_t len = 0;
-    if (!get(token, object, type, &flag, sizeof flag, &len) || len != sizeof flag) {
-        return worse;
-    }
-    return flag != CK_FALSE;
-}
-
 static enum kv_code read_public(struct kv_pkcs11_token *token, CK_OBJECT_HANDLE object,
                                 struct kv_token_key *out, struct kv_err *err)
 {
     CK_KEY_TYPE type = CK_UNAVAILABLE_INFORMATION;
     uint8_t a[300], b[16];
     size_t len = 0, a_len = 0, b_len = 0;
-    bool ok = get(token, object, CKA_KEY_TYPE, &type, sizeof type, &len) && len == sizeof type;
+    bool ok =
+        kv_object_get(token, object, CKA_KEY_TYPE, &type, sizeof type, &len) && len == sizeof type;
     if (ok && type == CKK_EC) {
-        ok = get(token, object, CKA_EC_PARAMS, b, sizeof b, &b_len) &&
+        ok = kv_object_get(token, object, CKA_EC_PARAMS, b, sizeof b, &b_len) &&
              kv_bytes_equal(kv_bytes(b, b_len), kv_bytes(p256_oid, sizeof p256_oid)) &&
-             get(token, object, CKA_EC_POINT, a, sizeof a, &a_len) &&
+             kv_object_get(token, object, CKA_EC_POINT, a, sizeof a, &a_len) &&
              kv_public_from_point(kv_bytes(a, a_len), out);
     } else if (ok && type == CKK_RSA) {
-        ok = get(token, object, CKA_MODULUS, a, sizeof a, &a_len) &&
-             get(token, object, CKA_PUBLIC_EXPONENT, b, sizeof b, &b_len) &&
+        ok = kv_object_get(token, object, CKA_MODULUS, a, sizeof a, &a_len) &&
+             kv_object_get(token, object, CKA_PUBLIC_EXPONENT, b, sizeof b, &b_len) &&
              kv_public_from_rsa(kv_bytes(a, a_len), kv_bytes(b, b_len), out);
     } else {
         ok = false;
@@ -120,7 +63,7 @@ static enum kv_code read_public(struct kv_pkcs11_token *token, CK_OBJECT_HANDLE 
  * (PKCS#11 v2.40 base §5.7 C_CopyObject: these can only become stricter). */
 static CK_OBJECT_HANDLE copy_key(struct kv_pkcs11_token *token, CK_OBJECT_HANDLE object)
 {
-    CK_ATTRIBUTE change[] = {attr(CKA_TOKEN, &no, sizeof no)};
+    CK_ATTRIBUTE change[] = {kv_object_attr(CKA_TOKEN, &no, sizeof no)};
     CK_OBJECT_HANDLE copy = CK_INVALID_HANDLE;
     CK_RV rv = token->module.f->C_CopyObject(token->session, object, change, 1, &copy);
     return rv == CKR_OK ? copy : CK_INVALID_HANDLE;
@@ -234,7 +177,7 @@ static enum kv_code find_one(struct kv_pkcs11_token *token, CK_OBJECT_CLASS clas
 {
     CK_OBJECT_HANDLE found[2];
     size_t count = 0;
-    enum kv_code code = search(token, class, label, found, KV_COUNT(found), &count, err);
+    enum kv_code code = kv_object_search(token, class, label, found, KV_COUNT(found), &count, err);
     const char *what = class == CKO_PRIVATE_KEY ? "private" : "public";
     if (code != KV_OK) {
         return code;
@@ -275,11 +218,12 @@ enum kv_code kv_pkcs11_find(struct kv_token *base, const char *label, struct kv_
         return code;
     }
     memcpy(key.label, label, strlen(label) + 1);
-    key.key.local = get_flag(token, private, CKA_LOCAL, false);
-    key.key.sensitive = get_flag(token, private, CKA_SENSITIVE, false);
-    key.key.extractable = get_flag(token, private, CKA_EXTRACTABLE, true);
-    key.key.always_sensitive = get_flag(token, private, CKA_ALWAYS_SENSITIVE, false);
-    key.key.never_extractable = get_flag(token, private, CKA_NEVER_EXTRACTABLE, false);
+    /* what the module does not tell is taken for the worse */
+    key.key.local = kv_object_flag(token, private, CKA_LOCAL, false);
+    key.key.sensitive = kv_object_flag(token, private, CKA_SENSITIVE, false);
+    key.key.extractable = kv_object_flag(token, private, CKA_EXTRACTABLE, true);
+    key.key.always_sensitive = kv_object_flag(token, private, CKA_ALWAYS_SENSITIVE, false);
+    key.key.never_extractable = kv_object_flag(token, private, CKA_NEVER_EXTRACTABLE, false);
     if (key.key.type == KV_TOKEN_EC_P256) {
         key.copy = copy_key(token, private);
     }
@@ -303,7 +247,7 @@ static enum kv_code refuse_existing(struct kv_pkcs11_token *token, const char *l
     for (size_t i = 0; i < KV_COUNT(classes); i++) {
         CK_OBJECT_HANDLE found;
         size_t count = 0;
-        enum kv_code code = search(token, classes[i], label, &found, 1, &count, err);
+        enum kv_code code = kv_object_search(token, classes[i], label, &found, 1, &count, err);
         if (code != KV_OK) {
             return code;
         }
@@ -321,23 +265,23 @@ static CK_RV generate_pair(struct kv_pkcs11_token *token, const char *label,
     bool ec = type == KV_TOKEN_EC_P256;
     CK_MECHANISM mechanism = {ec ? CKM_EC_KEY_PAIR_GEN : CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
     CK_ATTRIBUTE public[] = {
-        attr(CKA_TOKEN, &yes, sizeof yes),
-        attr(CKA_PRIVATE, &no, sizeof no),
-        attr(CKA_VERIFY, &yes, sizeof yes),
-        attr(CKA_LABEL, label, strlen(label)),
-        attr(CKA_ID, id.b, ID_LEN),
-        ec ? attr(CKA_EC_PARAMS, p256_oid, sizeof p256_oid)
-           : attr(CKA_MODULUS_BITS, &rsa_bits, sizeof rsa_bits),
-        attr(CKA_PUBLIC_EXPONENT, rsa_e, sizeof rsa_e), /* RSA only */
+        kv_object_attr(CKA_TOKEN, &yes, sizeof yes),
+        kv_object_attr(CKA_PRIVATE, &no, sizeof no),
+        kv_object_attr(CKA_VERIFY, &yes, sizeof yes),
+        kv_object_attr(CKA_LABEL, label, strlen(label)),
+        kv_object_attr(CKA_ID, id.b, ID_LEN),
+        ec ? kv_object_attr(CKA_EC_PARAMS, p256_oid, sizeof p256_oid)
+           : kv_object_attr(CKA_MODULUS_BITS, &rsa_bits, sizeof rsa_bits),
+        kv_object_attr(CKA_PUBLIC_EXPONENT, rsa_e, sizeof rsa_e), /* RSA only */
     };
     CK_ATTRIBUTE private[] = {
-        attr(CKA_TOKEN, &yes, sizeof yes),
-        attr(CKA_PRIVATE, &yes, sizeof yes),
-        attr(CKA_SENSITIVE, &yes, sizeof yes),
-        attr(CKA_EXTRACTABLE, &no, sizeof no),
-        attr(CKA_SIGN, &yes, sizeof yes),
-        attr(CKA_LABEL, label, strlen(label)),
-        attr(CKA_ID, id.b, ID_LEN),
+        kv_object_attr(CKA_TOKEN, &yes, sizeof yes),
+        kv_object_attr(CKA_PRIVATE, &yes, sizeof yes),
+        kv_object_attr(CKA_SENSITIVE, &yes, sizeof yes),
+        kv_object_attr(CKA_EXTRACTABLE, &no, sizeof no),
+        kv_object_attr(CKA_SIGN, &yes, sizeof yes),
+        kv_object_attr(CKA_LABEL, label, strlen(label)),
+        kv_object_attr(CKA_ID, id.b, ID_LEN),
     };
     CK_OBJECT_HANDLE public_key, private_key;
     return token->module.f->C_GenerateKeyPair(token->session, &mechanism, public,
@@ -406,32 +350,6 @@ enum kv_code kv_pkcs11_sign(struct kv_token *base, uint64_t handle,
     return code;
 }
 
-/* Destroy the objects of `class` that have the label, or, with `prefix`, whose label begins so. */
-static enum kv_code destroy_class(struct kv_pkcs11_token *token, CK_OBJECT_CLASS class,
-                                  const char *label, bool prefix, size_t *count, struct kv_err *err)
-{
-    KV_CLEANUP(kv_freep) CK_OBJECT_HANDLE *found = calloc(KV_CK_KEYS_MAX, sizeof *found);
-    size_t n = 0;
-    if (found == NULL) {
-        return KV_REFUSE(err, KV_E_NO_MEMORY, "no memory for a list of objects");
-    }
-    enum kv_code code = search(token, class, prefix ? NULL : label, found, KV_CK_KEYS_MAX, &n, err);
-    for (size_t i = 0; code == KV_OK && i < n; i++) {
-        char have[256];
-        size_t len = 0;
-        if (prefix && (!get(token, found[i], CKA_LABEL, have, sizeof have, &len) ||
-                       len < strlen(label) || memcmp(have, label, strlen(label)) != 0)) {
-            continue;
-        }
-        CK_RV rv = token->module.f->C_DestroyObject(token->session, found[i]);
-        if (rv != CKR_OK) {
-            return KV_CK_FAIL(err, rv, "C_DestroyObject");
-        }
-        (*count)++;
-    }
-    return code;
-}
-
 enum kv_code kv_pkcs11_destroy(struct kv_token *base, const char *label, struct kv_err *err)
 {
     struct kv_pkcs11_token *token = kv_pkcs11_token(base);
@@ -442,9 +360,9 @@ enum kv_code kv_pkcs11_destroy(struct kv_token *base, const char *label, struct 
     }
     forget(token, label);
     /* the private half first: what is left after a failure cannot sign */
-    code = destroy_class(token, CKO_PRIVATE_KEY, label, false, &count, err);
+    code = kv_object_destroy_all(token, CKO_PRIVATE_KEY, label, false, &count, err);
     if (code == KV_OK) {
-        code = destroy_class(token, CKO_PUBLIC_KEY, label, false, &count, err);
+        code = kv_object_destroy_all(token, CKO_PUBLIC_KEY, label, false, &count, err);
     }
     if (code == KV_OK && count == 0) {
         code = KV_REFUSE(err, KV_E_TOKEN_KEY_MISSING, "there is no key '%s'", label);
@@ -465,9 +383,9 @@ enum kv_code kv_pkcs11_destroy_prefix(struct kv_token *base, const char *prefix,
             forget(token, label);
         }
     }
-    enum kv_code code = destroy_class(token, CKO_PRIVATE_KEY, prefix, true, &n, err);
+    enum kv_code code = kv_object_destroy_all(token, CKO_PRIVATE_KEY, prefix, true, &n, err);
     if (code == KV_OK) {
-        code = destroy_class(token, CKO_PUBLIC_KEY, prefix, true, &n, err);
+        code = kv_object_destroy_all(token, CKO_PUBLIC_KEY, prefix, true, &n, err);
     }
     if (code == KV_OK) {
         *count = n;

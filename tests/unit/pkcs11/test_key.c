@@ -1,0 +1,211 @@
+#include "pkcs11/public.h"
+#include "pkcs11/session.h"
+#include "tests/unit/pkcs11/softhsm.h"
+
+static const enum kv_token_key_type key_of[KV_TOKEN_MECHANISM_COUNT] = {
+    [KV_TOKEN_ECDSA] = KV_TOKEN_EC_P256,
+    [KV_TOKEN_RSA_PKCS1_SHA256] = KV_TOKEN_RSA_2048,
+    [KV_TOKEN_RSA_PSS_SHA256] = KV_TOKEN_RSA_2048,
+};
+static const char *const labels[KV_TOKEN_KEY_TYPE_COUNT] = {"ec", "rsa"};
+
+static void check_signature(struct kv_token *token, const struct kv_token_key *key,
+                            enum kv_token_mechanism mechanism)
+{
+    struct kv_hash digest = kv_hash(kv_bytes_str("text")), other = kv_hash(kv_bytes_str("tex"));
+    uint8_t sig[KV_TOKEN_SIG_MAX];
+    size_t len = sizeof sig;
+    assert_int_equal(kv_token_sign(token, key->handle, mechanism, &digest, sig, &len, NULL), KV_OK);
+    assert_int_equal(len, mechanism == KV_TOKEN_ECDSA ? 64 : 256);
+    assert_true(kv_public_verify(key, mechanism, &digest, kv_bytes(sig, len)));
+    assert_false(kv_public_verify(key, mechanism, &other, kv_bytes(sig, len)));
+    assert_false(kv_public_verify(key, mechanism, &digest, kv_bytes(sig, len - 1)));
+    for (int m = 0; m < KV_TOKEN_MECHANISM_COUNT; m++) {
+        enum kv_token_mechanism wrong = (enum kv_token_mechanism)m;
+        assert_int_equal(kv_public_verify(key, wrong, &digest, kv_bytes(sig, len)),
+                         wrong == mechanism);
+    }
+}
+
+static void keys_sign_with_every_mechanism_also_after_reopening(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_token_key made[KV_TOKEN_KEY_TYPE_COUNT], key;
+    for (int t = 0; t < KV_TOKEN_KEY_TYPE_COUNT; t++) {
+        enum kv_token_key_type type = (enum kv_token_key_type)t;
+        assert_int_equal(kv_token_generate(token, labels[t], type, &made[t], NULL), KV_OK);
+        assert_int_equal(made[t].type, type);
+        assert_true(made[t].local && made[t].sensitive && !made[t].extractable);
+        assert_true(made[t].always_sensitive && made[t].never_extractable);
+    }
+    for (int round = 0; round < 2; round++) {
+        for (int m = 0; m < KV_TOKEN_MECHANISM_COUNT; m++) {
+            int t = (int)key_of[m];
+            assert_int_equal(kv_token_find(token, labels[t], &key, NULL), KV_OK);
+            assert_int_equal(key.spki_len, made[t].spki_len);
+            assert_memory_equal(key.spki, made[t].spki, key.spki_len);
+            assert_true(key.local && key.never_extractable);
+            check_signature(token, &key, (enum kv_token_mechanism)m);
+        }
+        kv_token_close(token);
+        token = round == 0 ? softhsm_open(hsm) : NULL;
+    }
+    softhsm_free(hsm);
+}
+
+static void a_key_is_made_once_found_by_its_label_and_destroyed(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_token_key key, again;
+    uint64_t handle;
+    assert_int_equal(kv_token_find(token, "a", &key, NULL), KV_E_TOKEN_KEY_MISSING);
+    assert_int_equal(kv_token_destroy(token, "a", NULL), KV_E_TOKEN_KEY_MISSING);
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    handle = key.handle;
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &again, NULL),
+                     KV_E_TOKEN_KEY_EXISTS);
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_RSA_2048, &again, NULL),
+                     KV_E_TOKEN_KEY_EXISTS);
+    assert_int_equal(kv_token_find(token, "a", &again, NULL), KV_OK);
+    assert_int_equal(again.handle, handle); /* cached, not copied again */
+    assert_int_equal(kv_token_generate(token, "ab", KV_TOKEN_EC_P256, &again, NULL), KV_OK);
+    assert_int_equal(kv_token_destroy(token, "a", NULL), KV_OK);
+    assert_int_equal(kv_token_find(token, "a", &key, NULL), KV_E_TOKEN_KEY_MISSING);
+    assert_int_equal(kv_token_find(token, "ab", &again, NULL), KV_OK);
+    kv_token_close(token);
+    softhsm_free(hsm);
+}
+
+static void signing_is_refused_for_strange_handles_kinds_and_rooms(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_token_key key;
+    struct kv_hash digest = kv_hash(kv_bytes_str("text"));
+    uint8_t sig[KV_TOKEN_SIG_MAX];
+    size_t len = sizeof sig;
+    static const char *const bad[] = {
+        "", "a b", "za\xc5\xbc",
+        "0123456789012345678901234567890123456789012345678901234567890123"};
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    assert_int_equal(
+        kv_token_sign(token, key.handle + 1000, KV_TOKEN_ECDSA, &digest, sig, &len, NULL),
+        KV_E_TOKEN_KEY_MISSING);
+    assert_int_equal(
+        kv_token_sign(token, key.handle, KV_TOKEN_RSA_PSS_SHA256, &digest, sig, &len, NULL),
+        KV_E_TOKEN_MECHANISM);
+    len = 63;
+    assert_int_equal(kv_token_sign(token, key.handle, KV_TOKEN_ECDSA, &digest, sig, &len, NULL),
+                     KV_E_LIMIT);
+    for (size_t i = 0; i < KV_COUNT(bad); i++) {
+        assert_int_equal(kv_token_generate(token, bad[i], KV_TOKEN_EC_P256, &key, NULL),
+                         KV_E_LIMIT);
+        assert_int_equal(kv_token_find(token, bad[i], &key, NULL), KV_E_LIMIT);
+        assert_int_equal(kv_token_destroy(token, bad[i], NULL), KV_E_LIMIT);
+    }
+    kv_token_close(token);
+    softhsm_free(hsm);
+}
+
+/* The object of a class and label, by the module itself. */
+static CK_OBJECT_HANDLE object(struct kv_token *token, CK_OBJECT_CLASS class, char *label)
+{
+    struct kv_pkcs11_token *inside = kv_pkcs11_token(token);
+    CK_BBOOL yes = CK_TRUE;
+    CK_ATTRIBUTE want[] = {{CKA_CLASS, &class, sizeof class},
+                           {CKA_TOKEN, &yes, sizeof yes},
+                           {CKA_LABEL, label, strlen(label)}};
+    CK_OBJECT_HANDLE found = CK_INVALID_HANDLE;
+    CK_ULONG n = 0;
+    assert_int_equal(inside->module.f->C_FindObjectsInit(inside->session, want, 3), CKR_OK);
+    assert_int_equal(inside->module.f->C_FindObjects(inside->session, &found, 1, &n), CKR_OK);
+    assert_int_equal(inside->module.f->C_FindObjectsFinal(inside->session), CKR_OK);
+    assert_int_equal(n, 1);
+    return found;
+}
+
+static void relabel(struct kv_token *token, CK_OBJECT_CLASS class, char *from, char *to)
+{
+    struct kv_pkcs11_token *inside = kv_pkcs11_token(token);
+    CK_ATTRIBUTE label = {CKA_LABEL, to, strlen(to)};
+    CK_OBJECT_HANDLE handle = object(token, class, from);
+    assert_int_equal(inside->module.f->C_SetAttributeValue(inside->session, handle, &label, 1),
+                     CKR_OK);
+}
+
+static void two_halves_of_one_label_must_be_one_pair(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    char a[] = "a", b[] = "b", c[] = "c";
+    struct kv_err err;
+    for (int t = 0; t < KV_TOKEN_KEY_TYPE_COUNT; t++) {
+        enum kv_token_key_type type = (enum kv_token_key_type)t;
+        struct kv_token *token = softhsm_open(hsm);
+        struct kv_token_key key;
+        assert_int_equal(kv_token_generate(token, a, type, &key, NULL), KV_OK);
+        assert_int_equal(kv_token_generate(token, b, type, &key, NULL), KV_OK);
+        kv_token_close(token); /* with what it remembers */
+        token = softhsm_open(hsm);
+        relabel(token, CKO_PUBLIC_KEY, a, c);
+        assert_int_equal(kv_token_find(token, a, &key, NULL), KV_E_TOKEN_KEY_MISSING);
+        relabel(token, CKO_PUBLIC_KEY, b, a);
+        assert_int_equal(kv_token_find(token, a, &key, NULL), KV_E_TOKEN);
+        /* half a key is in the way of a new one, too, and is destroyed */
+        assert_int_equal(kv_token_generate(token, c, type, &key, NULL), KV_E_TOKEN_KEY_EXISTS);
+        assert_int_equal(kv_token_destroy(token, c, NULL), KV_OK);
+        relabel(token, CKO_PRIVATE_KEY, b, a);
+        assert_int_equal(kv_token_find(token, a, &key, &err), KV_E_TOKEN);
+        assert_non_null(strstr(err.msg, "more than one private key"));
+        assert_int_equal(kv_token_destroy(token, a, NULL), KV_OK);
+        kv_token_close(token);
+    }
+    softhsm_free(hsm);
+}
+
+static void a_key_that_could_leave_is_told_apart(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_token_key key;
+    char a[] = "a", b[] = "b";
+    struct kv_pkcs11_token *inside = kv_pkcs11_token(token);
+    assert_int_equal(kv_token_generate(token, a, KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    uint8_t oid[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+    CK_ATTRIBUTE public[] = {
+        {CKA_TOKEN, &yes, 1}, {CKA_LABEL, b, 1}, {CKA_EC_PARAMS, oid, sizeof oid}};
+    CK_ATTRIBUTE private[] = {{CKA_TOKEN, &yes, 1},
+                              {CKA_LABEL, b, 1},
+                              {CKA_SENSITIVE, &no, 1},
+                              {CKA_EXTRACTABLE, &yes, 1},
+                              {CKA_SIGN, &yes, 1}};
+    CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+    CK_OBJECT_HANDLE x, y;
+    assert_int_equal(inside->module.f->C_GenerateKeyPair(inside->session, &mechanism, public, 3,
+                                                         private, 5, &x, &y),
+                     CKR_OK);
+    assert_int_equal(kv_token_find(token, b, &key, NULL), KV_OK);
+    assert_true(key.local && key.extractable);
+    assert_false(key.sensitive || key.always_sensitive || key.never_extractable);
+    kv_token_close(token);
+    softhsm_free(hsm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_sign_with_every_mechanism_also_after_reopening),
+        cmocka_unit_test(a_key_is_made_once_found_by_its_label_and_destroyed),
+        cmocka_unit_test(signing_is_refused_for_strange_handles_kinds_and_rooms),
+        cmocka_unit_test(two_halves_of_one_label_must_be_one_pair),
+        cmocka_unit_test(a_key_that_could_leave_is_told_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
