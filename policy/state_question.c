@@ -182,7 +182,15 @@ static bool covered(const struct kv_state *s, const struct kv_answer *out, uint6
 static void decide(const struct kv_state *s, const struct kv_integration *n, enum kv_op op,
                    const char *context, const struct kv_moment *m, struct kv_answer *out)
 {
+    char text[192], who[128];
     out->integration = n;
+    if (n->suspended) {
+        say(text, sizeof text, "integration %s is suspended%s%.64s", n->id,
+            n->suspended_why[0] == '\0' ? "" : ": ", n->suspended_why);
+        owners(n, who, sizeof who);
+        refuse(out, KV_E_INTEG_SUSPENDED, text, who);
+        return;
+    }
     choose(s, n, op, context, m, out);
     if (out->code != KV_OK) {
         return;
@@ -235,13 +243,6 @@ void kv_state_question(const struct kv_state *state, const struct kv_caller *cal
             refuse(out, KV_E_CALLER_EXE, text, who);
             return;
         }
-    }
-    if (n->suspended) {
-        say(text, sizeof text, "integration %s is suspended%s%.64s", n->id,
-            n->suspended_why[0] == '\0' ? "" : ": ", n->suspended_why);
-        owners(n, who, sizeof who);
-        refuse(out, KV_E_INTEG_SUSPENDED, text, who);
-        return;
     }
     decide(state, n, op, context, moment, out);
 }
