@@ -140,6 +140,25 @@ static void the_public_key_is_found_beside_or_inside_the_private_one(void **stat
     free(without);
 }
 
+static void a_file_that_exists_is_never_overwritten(void **state)
+{
+    (void)state;
+    char path[64];
+    struct kv_buf read;
+    struct kv_err err;
+    assert_true(snprintf(path, sizeof path, "%s/fin-01", folder) > 0);
+    unlink(path);
+    assert_int_equal(cli_file_write(path, kv_bytes_str("mine"), &err), KV_OK);
+
+    enum kv_code code = cli_file_write(path, kv_bytes_str("other"), &err);
+
+    kv_buf_init(&read, 64);
+    assert_int_equal(code, KV_E_USAGE);
+    assert_int_equal(cli_file_read(path, &read, &err), KV_OK);
+    assert_string_equal(kv_buf_str(&read), "mine");
+    kv_buf_clear(&read);
+}
+
 static void a_program_that_is_missing_is_named(void **state)
 {
     (void)state;
@@ -179,6 +198,7 @@ int main(void)
         cmocka_unit_test(a_signature_by_another_key_than_the_text_names_is_not_used),
         cmocka_unit_test(a_file_that_is_no_key_does_not_sign),
         cmocka_unit_test(the_public_key_is_found_beside_or_inside_the_private_one),
+        cmocka_unit_test(a_file_that_exists_is_never_overwritten),
         cmocka_unit_test(a_program_that_is_missing_is_named),
         cmocka_unit_test(a_program_gets_its_input_and_its_output_is_limited),
     };

@@ -183,6 +183,8 @@ static void another_text_than_was_asked_for_is_not_signed(void **state)
     } rows[] = {
         {"a denial", "decision: approve", "decision: deny   ", false, KV_E_STMT_VALUE},
         {"another person", "approver: fin-01", "approver: fin-02", false, KV_E_PROTOCOL},
+        {"another key", "approver-key: ssh:SHA256:f", "approver-key: ssh:SHA256:g", false,
+         KV_E_PROTOCOL},
         {"a request that does not fit its hash", "rate: 120/h", "rate: 999/h", false,
          KV_E_STMT_REQUEST},
         {"another hash", "request-sha256: ", "request-sha256:0", false, KV_E_STMT_LINE},
