@@ -52,6 +52,7 @@ static void log_key_known(struct vault *v, struct kv_bytes spki)
         kv_log(KV_LOG_ERROR, "log-key", "detail=\"the slot has another key than the ledger\"");
     }
     vault_begin_serving(v);
+    vault_want_checkpoint(v); /* what waits since the slot went away */
 }
 
 static void on_log_key(void *ctx, const struct kv_answer_frame *answer)

@@ -29,6 +29,7 @@
 #define KV_BATCH_WAIT_MS   1000  /* age of uncovered records that makes a checkpoint due */
 #define KV_UNCOVERED_MS    60000 /* without a signer, uses stop after this time … */
 #define KV_SIGN_TIMEOUT_MS 10000
+#define KV_SIGN_RETRY_MS   2000
 #define KV_CLOCK_SLACK_MS  10000 /* the clock may be this far behind the last record */
 
 struct vault;
@@ -131,6 +132,7 @@ struct vault {
     int64_t uncovered_since_ms; /* loop clock; 0: all is covered */
     struct kv_timer *sign_timer, *due_timer;
     bool clock_behind;
+    int64_t tended_ms; /* loop clock */
 
     struct remembered *remembered;
     struct refusal *refusals;
@@ -155,6 +157,8 @@ KV_MUST_USE enum kv_code vault_record(struct vault *v, struct kv_record *rec,
 void vault_after_flush(struct vault *v, effect_fn *fn, void *ctx);
 /* Call `fn` when record `seq` is covered by a signed checkpoint. */
 void vault_after_cover(struct vault *v, uint64_t seq, effect_fn *fn, void *ctx);
+/* The log's slot protects keys as well as the policy demands. */
+KV_MUST_USE enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err);
 /* Whether something may be given now. */
 KV_MUST_USE enum kv_code vault_may_give(struct vault *v, struct kv_err *err);
 void vault_turn_end(void *vault);

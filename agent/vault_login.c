@@ -531,7 +531,12 @@ static void give(struct login *login, struct call *call)
     kv_ulid_make(vault_now(v), random, lease);
     kv_time_format_s(login->access_until, until);
     struct kv_record *rec = kv_record_new(KV_EV_KSEF_SESSION);
-    kv_record_set_who(rec, KV_WHO_INTEGRATION, login->who.integration, login->via);
+    char via[KV_VIA_LEN];
+    memcpy(via, login->via, sizeof via);
+    if (call->client != NULL) {
+        vault_client_via(call->client, true, via); /* of this caller, not of the one who began */
+    }
+    kv_record_set_who(rec, KV_WHO_INTEGRATION, login->who.integration, via);
     kv_record_set(rec, KV_RK_GRANT, login->who.grant);
     kv_record_set(rec, KV_RK_CRED, login->who.credential);
     kv_record_set(rec, KV_RK_CTX, login->ctx);

@@ -236,20 +236,23 @@ static enum kv_code found(struct vault *v, uint64_t *last, struct kv_err *err)
         return err->code;
     }
     v->signer_down = false;
-    for (size_t i = 0;; i++) {
+    enum kv_code code = KV_OK;
+    for (size_t i = 0; code == KV_OK; i++) {
         kv_founding_record(v->founding, spki, i, &r);
         if (r.rec == NULL) {
             break;
         }
-        if (vault_record(v, r.rec, r.blobs, last, err) != KV_OK) {
-            struct kv_err ignored;
-            if (kv_log_abandon(v->log, &ignored) != KV_OK) {
-                vault_fatal(v, &ignored);
-            }
-            kv_state_free(v->state);
-            v->state = kv_state_new();
-            return err->code;
+        code = vault_record(v, r.rec, r.blobs, last, err);
+    }
+    code = code != KV_OK ? code : vault_custody_allows(v, err);
+    if (code != KV_OK) {
+        struct kv_err ignored;
+        if (kv_log_abandon(v->log, &ignored) != KV_OK) {
+            vault_fatal(v, &ignored);
         }
+        kv_state_free(v->state);
+        v->state = kv_state_new();
+        return code;
     }
     vault_started_records(v);
     *last = kv_log_next_seq(v->log) - 1;

@@ -51,10 +51,25 @@ struct kv_log_view vault_log_view(const struct vault *v)
     return (struct kv_log_view){root_at, v->log, covered, v->started ? covered : UINT64_MAX};
 }
 
+enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err)
+{
+    const struct keeper *keeper = vault_keeper(v, v->log_slot);
+    enum kv_custody_floor least = kv_state_rules(v->state)->custody_minimum, have = least;
+    if (keeper != NULL && keeper->custody[0] != '\0' &&
+        kv_custody_floor_parse(kv_bytes_str(keeper->custody), &have) && have < least) {
+        return KV_REFUSE(err, KV_E_CUSTODY, "custody of slot %s is '%s', the policy demands '%s'",
+                         v->log_slot, keeper->custody, kv_custody_floor_word(least));
+    }
+    return KV_OK;
+}
+
 enum kv_code vault_may_give(struct vault *v, struct kv_err *err)
 {
     struct kv_log_space space;
     (void)vault_now(v);
+    if (v->started && vault_custody_allows(v, err) != KV_OK) {
+        return err->code;
+    }
     if (v->clock_behind) {
         return KV_REFUSE(err, KV_E_CLOCK_BEHIND,
                          "the host's clock is behind the last record of the ledger");
@@ -113,6 +128,10 @@ static enum kv_code judge(struct vault *v, struct kv_record *rec, const struct k
     }
     if (is_use(rec->ev) && may_use(v, err) != KV_OK) {
         return err->code;
+    }
+    if (v->clock_behind && rec->ev == KV_EV_REQUEST_OPEN) {
+        return KV_REFUSE(err, KV_E_CLOCK_BEHIND,
+                         "nothing new is asked for before the clock is right");
     }
     rec->seq = kv_log_next_seq(v->log);
     rec->ts_ms = vault_now(v);
@@ -220,7 +239,9 @@ static void release(struct effects *list, uint64_t size, enum kv_code code, cons
     }
 }
 
-static void signer_failed(struct vault *v, enum kv_code code, const char *detail)
+/* `again`: the slot is there and failed, so it is tried again in a while; a slot that is not there
+ * tells when it is. */
+static void signer_failed(struct vault *v, enum kv_code code, const char *detail, bool again)
 {
     struct kv_err err;
     char text[sizeof v->signer_detail];
@@ -237,7 +258,9 @@ static void signer_failed(struct vault *v, enum kv_code code, const char *detail
         }
     }
     release(&v->on_cover, UINT64_MAX, KV_E_LEDGER_SIGNER, v->signer_detail);
-    kv_timer_arm(v->sign_timer, KV_BATCH_WAIT_MS);
+    if (again) {
+        kv_timer_arm(v->sign_timer, KV_SIGN_RETRY_MS);
+    }
 }
 
 static void on_signature(void *ctx, const struct kv_answer_frame *answer)
@@ -250,7 +273,7 @@ static void on_signature(void *ctx, const struct kv_answer_frame *answer)
     struct kv_err err;
     v->signing = false;
     if (answer->code != KV_OK) {
-        signer_failed(v, answer->code, answer->detail);
+        signer_failed(v, answer->code, answer->detail, true);
         return;
     }
     enum kv_code code = kv_message_read(answer->fields, specs, fields, &err);
@@ -264,7 +287,7 @@ static void on_signature(void *ctx, const struct kv_answer_frame *answer)
         vault_fatal(v, &err);
     }
     if (code != KV_OK) {
-        signer_failed(v, code, err.msg);
+        signer_failed(v, code, err.msg, true);
         return;
     }
     if (v->signer_down) {
@@ -288,7 +311,7 @@ static void sign(struct vault *v)
     }
     if (keeper == NULL || !keeper->ready) {
         signer_failed(v, keeper == NULL ? KV_E_TOKEN_ABSENT : keeper->code,
-                      keeper == NULL ? "its slot is not there" : keeper->detail);
+                      keeper == NULL ? "its slot is not there" : keeper->detail, false);
         return;
     }
     struct kv_hash root = kv_log_root(v->log, size);
@@ -304,7 +327,7 @@ static void sign(struct vault *v)
     if (kv_channel_ask(keeper->channel, KV_FRAME_SIGN_CHECKPOINT, kv_buf_bytes(&body), -1,
                        KV_SIGN_TIMEOUT_MS, on_signature, v, &err) != KV_OK) {
         v->signing = false;
-        signer_failed(v, err.code, err.msg);
+        signer_failed(v, err.code, err.msg, true);
     }
     kv_buf_clear(&body);
 }
@@ -349,6 +372,26 @@ void vault_sign_timer(void *vault)
     }
 }
 
+/* Next segment ahead of need, the reserve filled up again, and a look whether our files are still
+ * ours: at most once a second, and only when something is written. */
+static void tend(struct vault *v)
+{
+    struct kv_err err;
+    int64_t now = kv_loop_clock_ms();
+    if (now - v->tended_ms < 1000) {
+        return;
+    }
+    v->tended_ms = now;
+    enum kv_code code = kv_log_tend(v->log, &err);
+    if (code == KV_E_LEDGER_SAFE) {
+        vault_fatal(v, &err); /* the start finds the damage and enters safe mode */
+    }
+    code = code != KV_OK ? code : kv_log_reserve_fill(v->log, &err);
+    if (code != KV_OK) {
+        kv_log_err(KV_LOG_WARNING, "ledger", &err);
+    }
+}
+
 void vault_turn_end(void *vault)
 {
     struct vault *v = vault;
@@ -363,6 +406,7 @@ void vault_turn_end(void *vault)
         if (kv_log_flush(v->log, &err) != KV_OK) {
             vault_fatal(v, &err);
         }
+        tend(v);
         release(&v->on_flush, UINT64_MAX, KV_OK, "");
     }
     checkpoint_if_due(v);

@@ -26,11 +26,25 @@ static bool policy_blob(struct vault *v, const struct kv_hash *hash, struct kv_b
     return true;
 }
 
+/* A policy whose list of ended grants is no longer true lapses instead. */
+static bool write_due(struct vault *v, struct kv_record *rec, const struct kv_bytes *blob)
+{
+    struct kv_err err;
+    KV_CLEANUP(kv_record_freep) struct kv_record *tried = kv_record_new(rec->ev);
+    memcpy(tried->req, rec->req, sizeof tried->req);
+    if (vault_record(v, rec, blob, NULL, &err) == KV_OK) {
+        return true;
+    }
+    struct kv_record *lapse =
+        err.code == KV_E_REQ_POLICY_TEXT ? kv_state_lapse(v->state, tried) : NULL;
+    kv_log_err(KV_LOG_WARNING, "due", &err);
+    return lapse != NULL && vault_record(v, lapse, NULL, NULL, &err) == KV_OK;
+}
+
 /* One due record; false when there is none or it could not be written. */
 static bool write_one(struct vault *v, bool give)
 {
     struct kv_due due;
-    struct kv_err err;
     struct kv_buf policy;
     struct kv_moment moment = vault_moment(v);
     kv_state_due(v->state, &moment, give, &due);
@@ -50,9 +64,8 @@ static bool write_one(struct vault *v, bool give)
     }
     if (!good) {
         kv_record_free(due.rec);
-    } else if (vault_record(v, due.rec, &blob, NULL, &err) != KV_OK) {
-        kv_log_err(KV_LOG_ERROR, "due", &err);
-        good = false;
+    } else {
+        good = write_due(v, due.rec, &blob);
     }
     kv_buf_clear(&policy);
     kv_buf_clear(&due.doc);
