@@ -258,6 +258,11 @@ static enum kv_code refuse_existing(struct kv_pkcs11_token *token, const char *l
     return KV_OK;
 }
 
+/* Uses that a signing key has no need of, and that modules give it unless told not to (SoftHSM2
+ * does): who gets at the session could decrypt or derive with it. */
+static const CK_ATTRIBUTE_TYPE other_uses[] = {CKA_DECRYPT, CKA_UNWRAP, CKA_SIGN_RECOVER,
+                                               CKA_DERIVE};
+
 static CK_RV generate_pair(struct kv_pkcs11_token *token, const char *label,
                            enum kv_token_key_type type)
 {
@@ -274,7 +279,7 @@ static CK_RV generate_pair(struct kv_pkcs11_token *token, const char *label,
            : kv_object_attr(CKA_MODULUS_BITS, &rsa_bits, sizeof rsa_bits),
         kv_object_attr(CKA_PUBLIC_EXPONENT, rsa_e, sizeof rsa_e), /* RSA only */
     };
-    CK_ATTRIBUTE private[] = {
+    CK_ATTRIBUTE private[7 + KV_COUNT(other_uses)] = {
         kv_object_attr(CKA_TOKEN, &yes, sizeof yes),
         kv_object_attr(CKA_PRIVATE, &yes, sizeof yes),
         kv_object_attr(CKA_SENSITIVE, &yes, sizeof yes),
@@ -283,10 +288,35 @@ static CK_RV generate_pair(struct kv_pkcs11_token *token, const char *label,
         kv_object_attr(CKA_LABEL, label, strlen(label)),
         kv_object_attr(CKA_ID, id.b, ID_LEN),
     };
+    for (size_t i = 0; i < KV_COUNT(other_uses); i++) {
+        private[7 + i] = kv_object_attr(other_uses[i], &no, sizeof no);
+    }
     CK_OBJECT_HANDLE public_key, private_key;
     return token->module.f->C_GenerateKeyPair(token->session, &mechanism, public,
                                               KV_COUNT(public) - (ec ? 1 : 0), private,
                                               KV_COUNT(private), &public_key, &private_key);
+}
+
+/* What a module made of the template. One that does not tell a use is believed. */
+static enum kv_code check_new(struct kv_pkcs11_token *token, const struct kv_token_key *key,
+                              enum kv_token_key_type type, const char *label, struct kv_err *err)
+{
+    CK_OBJECT_HANDLE private = CK_INVALID_HANDLE;
+    if (key->type != type || !key->sensitive || key->extractable) {
+        return KV_REFUSE(err, KV_E_TOKEN_MECHANISM,
+                         "the token made a key that can leave it; it was destroyed again");
+    }
+    /* the original: what signs may be a copy of it */
+    enum kv_code code = find_one(token, CKO_PRIVATE_KEY, label, &private, err);
+    for (size_t i = 0; code == KV_OK && i < KV_COUNT(other_uses); i++) {
+        if (kv_object_flag(token, private, other_uses[i], false)) {
+            code = KV_REFUSE(err, KV_E_TOKEN_MECHANISM,
+                             "the token made a key that does more than sign (attribute 0x%lx); it "
+                             "was destroyed again",
+                             other_uses[i]);
+        }
+    }
+    return code;
 }
 
 enum kv_code kv_pkcs11_generate(struct kv_token *base, const char *label,
@@ -308,9 +338,8 @@ enum kv_code kv_pkcs11_generate(struct kv_token *base, const char *label,
         return KV_CK_FAIL(err, rv, "C_GenerateKeyPair");
     }
     code = kv_pkcs11_find(base, label, &key, err);
-    if (code == KV_OK && (key.type != type || !key.sensitive || key.extractable)) {
-        code = KV_REFUSE(err, KV_E_TOKEN_MECHANISM,
-                         "the token made a key that can leave it; it was destroyed again");
+    if (code == KV_OK) {
+        code = check_new(token, &key, type, label, err);
     }
     if (code != KV_OK) {
         struct kv_err second; /* the first failure is the one to tell */

@@ -168,6 +168,89 @@ static void two_halves_of_one_label_must_be_one_pair(void **state)
     softhsm_free(hsm);
 }
 
+static void a_new_key_signs_and_does_nothing_else(void **state)
+{
+    (void)state;
+    static const struct {
+        CK_ATTRIBUTE_TYPE type;
+        bool want;
+    } rows[] = {{CKA_SIGN, true},          {CKA_DECRYPT, false}, {CKA_UNWRAP, false},
+                {CKA_SIGN_RECOVER, false}, {CKA_DERIVE, false},  {CKA_EXTRACTABLE, false}};
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_pkcs11_token *inside = kv_pkcs11_token(token);
+    for (int t = 0; t < KV_TOKEN_KEY_TYPE_COUNT; t++) {
+        struct kv_token_key key;
+        char label[] = "a";
+        assert_int_equal(kv_token_generate(token, label, (enum kv_token_key_type)t, &key, NULL),
+                         KV_OK);
+        for (size_t i = 0; i < KV_COUNT(rows); i++) {
+            CK_OBJECT_HANDLE handles[] = {object(token, CKO_PRIVATE_KEY, label), key.handle};
+            for (size_t h = 0; h < KV_COUNT(handles); h++) {
+                CK_BBOOL flag = CK_TRUE + 1;
+                CK_ATTRIBUTE a = {rows[i].type, &flag, sizeof flag};
+                assert_int_equal(
+                    inside->module.f->C_GetAttributeValue(inside->session, handles[h], &a, 1),
+                    CKR_OK);
+                if (flag != (rows[i].want ? CK_TRUE : CK_FALSE)) {
+                    fail_msg("type %d, row %zu, handle %zu", t, i, h);
+                }
+            }
+        }
+        assert_int_equal(kv_token_destroy(token, label, NULL), KV_OK);
+    }
+    kv_token_close(token);
+    softhsm_free(hsm);
+}
+
+/* A module that does as it likes with one attribute of a new private key. */
+static CK_FUNCTION_LIST *obedient;
+static CK_ATTRIBUTE_TYPE wilful;
+
+static CK_RV generate_wilfully(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                               CK_ATTRIBUTE *public, CK_ULONG public_count, CK_ATTRIBUTE *private,
+                               CK_ULONG private_count, CK_OBJECT_HANDLE *public_key,
+                               CK_OBJECT_HANDLE *private_key)
+{
+    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    for (CK_ULONG i = 0; i < private_count; i++) {
+        if (private[i].type == wilful) {
+            private[i].pValue = *(CK_BBOOL *)private[i].pValue == CK_TRUE ? &no : &yes;
+        }
+    }
+    return obedient->C_GenerateKeyPair(session, mechanism, public, public_count, private,
+                                       private_count, public_key, private_key);
+}
+
+static void a_new_key_that_can_do_more_is_destroyed_again(void **state)
+{
+    (void)state;
+    static const CK_ATTRIBUTE_TYPE types[] = {CKA_DECRYPT, CKA_UNWRAP,    CKA_SIGN_RECOVER,
+                                              CKA_DERIVE,  CKA_SENSITIVE, CKA_EXTRACTABLE};
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_pkcs11_token *inside = kv_pkcs11_token(token);
+    CK_FUNCTION_LIST wilful_functions = *inside->module.f;
+    wilful_functions.C_GenerateKeyPair = generate_wilfully;
+    obedient = inside->module.f;
+    inside->module.f = &wilful_functions;
+    for (size_t i = 0; i < KV_COUNT(types); i++) {
+        struct kv_token_key key;
+        size_t count = 0;
+        wilful = types[i];
+        for (int t = 0; t < KV_TOKEN_KEY_TYPE_COUNT; t++) {
+            assert_int_equal(kv_token_generate(token, "a", (enum kv_token_key_type)t, &key, NULL),
+                             KV_E_TOKEN_MECHANISM);
+            assert_int_equal(kv_token_find(token, "a", &key, NULL), KV_E_TOKEN_KEY_MISSING);
+        }
+        assert_int_equal(kv_pkcs11_destroy_prefix(token, "a", &count, NULL), KV_OK);
+        assert_int_equal(count, 0);
+    }
+    inside->module.f = obedient;
+    kv_token_close(token);
+    softhsm_free(hsm);
+}
+
 static void a_key_that_could_leave_is_told_apart(void **state)
 {
     (void)state;
@@ -205,6 +288,8 @@ int main(void)
         cmocka_unit_test(a_key_is_made_once_found_by_its_label_and_destroyed),
         cmocka_unit_test(signing_is_refused_for_strange_handles_kinds_and_rooms),
         cmocka_unit_test(two_halves_of_one_label_must_be_one_pair),
+        cmocka_unit_test(a_new_key_signs_and_does_nothing_else),
+        cmocka_unit_test(a_new_key_that_can_do_more_is_destroyed_again),
         cmocka_unit_test(a_key_that_could_leave_is_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
