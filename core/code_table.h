@@ -99,6 +99,7 @@ X(TOKEN_IN_USE, "token.in-use", 409, FAILED, AFTER, "Another process uses this s
 X(TOKEN_MODULE, "token.module", 500, USAGE, WHEN_LIFTED, "The PKCS#11 module cannot be loaded or is not the one that was recorded.", "Check the path and SHA-256 of the module in the configuration.") \
 X(TOKEN_MECHANISM, "token.mechanism", 501, FAILED, NEVER, "The token lacks a mechanism or refuses an attribute that is needed.", "`ksefvault slot check` names what is missing; use another token.") \
 X(TOKEN_KEY_MISSING, "token.key-missing", 500, FAILED, WHEN_LIFTED, "The key is not on the token.", "Check that the right token is present: `ksefvault slot list`.") \
+X(TOKEN_KEY_WEAK, "token.key-weak", 409, REFUSED, WHEN_LIFTED, "A key of this name on the token can be taken out of it; the agent does not use it.", "Destroy that key with the vendor's tool, then let the agent make it.") \
 X(TOKEN_KEY_EXISTS, "token.key-exists", 409, REFUSED, NEVER, "A key of this name is on the token already.", "Choose another name; keys are never overwritten.") \
 X(TOKEN_INITIALISED, "token.initialised", 409, REFUSED, NEVER, "The token is initialised already; nothing was changed.", "Use it as it is, or initialise another one.") \
 X(TOKEN_TIMEOUT, "token.timeout", 504, LATER, AFTER, "The security module did not answer within its deadline.", "Check the device and its connection; the agent starts it again.") \

@@ -111,8 +111,8 @@ KV_MUST_USE static inline enum kv_code kv_token_generate(struct kv_token *token,
     return token->ops->generate(token, label, type, out, err);
 }
 
-/* Errors: KV_E_TOKEN_KEY_MISSING; KV_E_TOKEN if there are two, or the private key does not belong
- * to the public one. */
+/* Errors: KV_E_TOKEN_KEY_MISSING; KV_E_TOKEN_KEY_WEAK if the private key is extractable or not
+ * sensitive; KV_E_TOKEN if there are two, or the private key does not belong to the public one. */
 KV_MUST_USE static inline enum kv_code kv_token_find(struct kv_token *token, const char *label,
                                                      struct kv_token_key *out, struct kv_err *err)
 {

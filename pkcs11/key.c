@@ -224,6 +224,10 @@ enum kv_code kv_pkcs11_find(struct kv_token *base, const char *label, struct kv_
     key.key.extractable = kv_object_flag(token, private, CKA_EXTRACTABLE, true);
     key.key.always_sensitive = kv_object_flag(token, private, CKA_ALWAYS_SENSITIVE, false);
     key.key.never_extractable = kv_object_flag(token, private, CKA_NEVER_EXTRACTABLE, false);
+    if (key.key.extractable || !key.key.sensitive) {
+        /* planted, since a key made here is destroyed again if it is like that */
+        return KV_REFUSE(err, KV_E_TOKEN_KEY_WEAK, "key '%s' can be taken out of the token", label);
+    }
     if (key.key.type == KV_TOKEN_EC_P256) {
         key.copy = copy_key(token, private);
     }
@@ -302,9 +306,9 @@ static enum kv_code check_new(struct kv_pkcs11_token *token, const struct kv_tok
                               enum kv_token_key_type type, const char *label, struct kv_err *err)
 {
     CK_OBJECT_HANDLE private = CK_INVALID_HANDLE;
-    if (key->type != type || !key->sensitive || key->extractable) {
+    if (key->type != type) {
         return KV_REFUSE(err, KV_E_TOKEN_MECHANISM,
-                         "the token made a key that can leave it; it was destroyed again");
+                         "the token made a key of another type; it was destroyed again");
     }
     /* the original: what signs may be a copy of it */
     enum kv_code code = find_one(token, CKO_PRIVATE_KEY, label, &private, err);
@@ -338,6 +342,10 @@ enum kv_code kv_pkcs11_generate(struct kv_token *base, const char *label,
         return KV_CK_FAIL(err, rv, "C_GenerateKeyPair");
     }
     code = kv_pkcs11_find(base, label, &key, err);
+    if (code == KV_E_TOKEN_KEY_WEAK) {
+        code = KV_REFUSE(err, KV_E_TOKEN_MECHANISM,
+                         "the token made a key that can leave it; it was destroyed again");
+    }
     if (code == KV_OK) {
         code = check_new(token, &key, type, label, err);
     }

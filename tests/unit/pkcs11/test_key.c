@@ -251,32 +251,47 @@ static void a_new_key_that_can_do_more_is_destroyed_again(void **state)
     softhsm_free(hsm);
 }
 
-static void a_key_that_could_leave_is_told_apart(void **state)
+static void a_planted_key_that_could_leave_is_not_used(void **state)
 {
     (void)state;
+    static const struct {
+        CK_BBOOL sensitive, extractable;
+        enum kv_code want;
+    } rows[] = {{CK_FALSE, CK_TRUE, KV_E_TOKEN_KEY_WEAK},
+                {CK_TRUE, CK_TRUE, KV_E_TOKEN_KEY_WEAK},
+                {CK_FALSE, CK_FALSE, KV_E_TOKEN_KEY_WEAK},
+                {CK_TRUE, CK_FALSE, KV_OK}};
     struct softhsm *hsm = softhsm_ready();
     struct kv_token *token = softhsm_open(hsm);
-    struct kv_token_key key;
-    char a[] = "a", b[] = "b";
     struct kv_pkcs11_token *inside = kv_pkcs11_token(token);
-    assert_int_equal(kv_token_generate(token, a, KV_TOKEN_EC_P256, &key, NULL), KV_OK);
-    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-    uint8_t oid[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
-    CK_ATTRIBUTE public[] = {
-        {CKA_TOKEN, &yes, 1}, {CKA_LABEL, b, 1}, {CKA_EC_PARAMS, oid, sizeof oid}};
-    CK_ATTRIBUTE private[] = {{CKA_TOKEN, &yes, 1},
-                              {CKA_LABEL, b, 1},
-                              {CKA_SENSITIVE, &no, 1},
-                              {CKA_EXTRACTABLE, &yes, 1},
-                              {CKA_SIGN, &yes, 1}};
-    CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
-    CK_OBJECT_HANDLE x, y;
-    assert_int_equal(inside->module.f->C_GenerateKeyPair(inside->session, &mechanism, public, 3,
-                                                         private, 5, &x, &y),
-                     CKR_OK);
-    assert_int_equal(kv_token_find(token, b, &key, NULL), KV_OK);
-    assert_true(key.local && key.extractable);
-    assert_false(key.sensitive || key.always_sensitive || key.never_extractable);
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        char label[] = {(char)('a' + i), '\0'};
+        CK_BBOOL yes = CK_TRUE, sensitive = rows[i].sensitive, extractable = rows[i].extractable;
+        uint8_t oid[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+        CK_ATTRIBUTE public[] = {
+            {CKA_TOKEN, &yes, 1}, {CKA_LABEL, label, 1}, {CKA_EC_PARAMS, oid, sizeof oid}};
+        CK_ATTRIBUTE private[] = {{CKA_TOKEN, &yes, 1},
+                                  {CKA_LABEL, label, 1},
+                                  {CKA_SENSITIVE, &sensitive, 1},
+                                  {CKA_EXTRACTABLE, &extractable, 1},
+                                  {CKA_SIGN, &yes, 1}};
+        CK_MECHANISM mechanism = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+        CK_OBJECT_HANDLE x, y;
+        struct kv_token_key key;
+        struct kv_err err = {.msg = ""};
+        assert_int_equal(inside->module.f->C_GenerateKeyPair(inside->session, &mechanism, public, 3,
+                                                             private, 5, &x, &y),
+                         CKR_OK);
+        for (int again = 0; again < 2; again++) { /* nothing of it is remembered */
+            if (kv_token_find(token, label, &key, &err) != rows[i].want) {
+                fail_msg("row %zu: %s", i, err.msg);
+            }
+        }
+        /* it is not the agent's to destroy, nor to replace */
+        assert_int_equal(kv_token_generate(token, label, KV_TOKEN_EC_P256, &key, NULL),
+                         KV_E_TOKEN_KEY_EXISTS);
+        assert_int_equal(object(token, CKO_PRIVATE_KEY, label), y);
+    }
     kv_token_close(token);
     softhsm_free(hsm);
 }
@@ -290,7 +305,7 @@ int main(void)
         cmocka_unit_test(two_halves_of_one_label_must_be_one_pair),
         cmocka_unit_test(a_new_key_signs_and_does_nothing_else),
         cmocka_unit_test(a_new_key_that_can_do_more_is_destroyed_again),
-        cmocka_unit_test(a_key_that_could_leave_is_told_apart),
+        cmocka_unit_test(a_planted_key_that_could_leave_is_not_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
