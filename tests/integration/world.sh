@@ -99,9 +99,16 @@ ksefsim() { curl -sS --cacert "$W/ksef/ca.pem" "https://localhost:$(cat "$W/ksef
 agent_start() {
     "$BIN/ksefvaultd" --config "$W/ksefvault.yaml" >>"$W/agent.log" 2>&1 &
     world_agent_pid=$!
-    wait_for 60 agent_answers || die "the agent did not start: $(tail -5 "$W/agent.log")"
+    wait_for 60 agent_settled || die "the agent did not start: $(tail -5 "$W/agent.log")"
 }
 agent_answers() { api -f http://agent/v1/status; }
+# Nothing is starting any more: each slot is ready or says why it is not, and before founding the
+# ledger's key is there.
+agent_settled() {
+    agent_answers | jq -e '.state != "starting" and .courier == "ready"
+        and all(.slots[]; .state != "agent.starting")
+        and (.state != "unfounded" or (.next | startswith("Found")) or any(.slots[]; .state != "ready"))'
+}
 agent_state() { api http://agent/v1/status | jq -r .state; }
 agent_stop() {
     [ -n "${world_agent_pid:-}" ] || return 0
