@@ -101,8 +101,9 @@ static inline const struct kv_token_info *kv_token_info(const struct kv_token *t
 }
 
 /* Make a key pair that signs and does nothing else, sensitive and not extractable; one that the
- * token made otherwise is destroyed again. Errors: KV_E_TOKEN_KEY_EXISTS, KV_E_TOKEN_MECHANISM,
- * KV_E_TOKEN…, KV_E_LIMIT (no label). */
+ * token made otherwise is destroyed again. The public half that an earlier generation, cut short,
+ * left behind is replaced. Errors: KV_E_TOKEN_KEY_EXISTS, KV_E_TOKEN_MECHANISM, KV_E_TOKEN…,
+ * KV_E_LIMIT (no label). */
 KV_MUST_USE static inline enum kv_code kv_token_generate(struct kv_token *token, const char *label,
                                                          enum kv_token_key_type type,
                                                          struct kv_token_key *out,

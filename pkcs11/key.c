@@ -244,22 +244,39 @@ enum kv_code kv_pkcs11_find(struct kv_token *base, const char *label, struct kv_
     return code;
 }
 
-static enum kv_code refuse_existing(struct kv_pkcs11_token *token, const char *label,
-                                    struct kv_err *err)
+/* Whether the object has exactly this label, and the CKA_ID that a key made here has. */
+static bool made_for(struct kv_pkcs11_token *token, CK_OBJECT_HANDLE object, const char *label)
 {
-    static const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
-    for (size_t i = 0; i < KV_COUNT(classes); i++) {
-        CK_OBJECT_HANDLE found;
-        size_t count = 0;
-        enum kv_code code = kv_object_search(token, classes[i], label, &found, 1, &count, err);
-        if (code != KV_OK) {
-            return code;
-        }
-        if (count > 0) {
-            return KV_REFUSE(err, KV_E_TOKEN_KEY_EXISTS, "a key '%s' is on the token", label);
-        }
+    struct kv_hash want = kv_hash(kv_bytes_str(label));
+    uint8_t id[ID_LEN], have[KV_TOKEN_LABEL_LEN];
+    size_t id_len = 0, len = 0;
+    return kv_object_get(token, object, CKA_ID, id, sizeof id, &id_len) &&
+           kv_object_get(token, object, CKA_LABEL, have, sizeof have, &len) &&
+           kv_bytes_equal(kv_bytes(id, id_len), kv_bytes(want.b, ID_LEN)) &&
+           kv_bytes_equal(kv_bytes(have, len), kv_bytes_str(label));
+}
+
+/* Refuse a label that is taken. A module may die when only the public half of a pair is written:
+ * that half, of no use to anybody, must not block the label for good. Whatever else has the label
+ * somebody put there, and it stays. */
+static enum kv_code free_label(struct kv_pkcs11_token *token, const char *label, struct kv_err *err)
+{
+    CK_OBJECT_HANDLE private, public[2];
+    size_t privates = 0, publics = 0;
+    enum kv_code code =
+        kv_object_search(token, CKO_PRIVATE_KEY, label, &private, 1, &privates, err);
+    if (code == KV_OK) {
+        code =
+            kv_object_search(token, CKO_PUBLIC_KEY, label, public, KV_COUNT(public), &publics, err);
     }
-    return KV_OK;
+    if (code != KV_OK || (privates == 0 && publics == 0)) {
+        return code;
+    }
+    if (privates > 0 || publics > 1 || !made_for(token, public[0], label)) {
+        return KV_REFUSE(err, KV_E_TOKEN_KEY_EXISTS, "a key '%s' is on the token", label);
+    }
+    CK_RV rv = token->module.f->C_DestroyObject(token->session, public[0]);
+    return rv == CKR_OK ? KV_OK : KV_CK_FAIL(err, rv, "C_DestroyObject");
 }
 
 /* Uses that a signing key has no need of, and that modules give it unless told not to (SoftHSM2
@@ -332,7 +349,7 @@ enum kv_code kv_pkcs11_generate(struct kv_token *base, const char *label,
     struct kv_token_key key;
     enum kv_code code = check_label(label, err);
     if (code == KV_OK) {
-        code = refuse_existing(token, label, err);
+        code = free_label(token, label, err);
     }
     if (code != KV_OK) {
         return code;

@@ -112,7 +112,7 @@ static void signing_is_refused_for_strange_handles_kinds_and_rooms(void **state)
     softhsm_free(hsm);
 }
 
-/* The object of a class and label, by the module itself. */
+/* The only object of a class and label, by the module itself. */
 static CK_OBJECT_HANDLE object(struct kv_token *token, CK_OBJECT_CLASS class, char *label)
 {
     struct kv_pkcs11_token *inside = kv_pkcs11_token(token);
@@ -120,13 +120,13 @@ static CK_OBJECT_HANDLE object(struct kv_token *token, CK_OBJECT_CLASS class, ch
     CK_ATTRIBUTE want[] = {{CKA_CLASS, &class, sizeof class},
                            {CKA_TOKEN, &yes, sizeof yes},
                            {CKA_LABEL, label, strlen(label)}};
-    CK_OBJECT_HANDLE found = CK_INVALID_HANDLE;
+    CK_OBJECT_HANDLE found[2];
     CK_ULONG n = 0;
     assert_int_equal(inside->module.f->C_FindObjectsInit(inside->session, want, 3), CKR_OK);
-    assert_int_equal(inside->module.f->C_FindObjects(inside->session, &found, 1, &n), CKR_OK);
+    assert_int_equal(inside->module.f->C_FindObjects(inside->session, found, 2, &n), CKR_OK);
     assert_int_equal(inside->module.f->C_FindObjectsFinal(inside->session), CKR_OK);
     assert_int_equal(n, 1);
-    return found;
+    return found[0];
 }
 
 static void relabel(struct kv_token *token, CK_OBJECT_CLASS class, char *from, char *to)
@@ -156,13 +156,54 @@ static void two_halves_of_one_label_must_be_one_pair(void **state)
         assert_int_equal(kv_token_find(token, a, &key, NULL), KV_E_TOKEN_KEY_MISSING);
         relabel(token, CKO_PUBLIC_KEY, b, a);
         assert_int_equal(kv_token_find(token, a, &key, NULL), KV_E_TOKEN);
-        /* half a key is in the way of a new one, too, and is destroyed */
+        /* half a key that was not made for the name is in the way of a new one, and is destroyed */
         assert_int_equal(kv_token_generate(token, c, type, &key, NULL), KV_E_TOKEN_KEY_EXISTS);
         assert_int_equal(kv_token_destroy(token, c, NULL), KV_OK);
         relabel(token, CKO_PRIVATE_KEY, b, a);
         assert_int_equal(kv_token_find(token, a, &key, &err), KV_E_TOKEN);
         assert_non_null(strstr(err.msg, "more than one private key"));
         assert_int_equal(kv_token_destroy(token, a, NULL), KV_OK);
+        kv_token_close(token);
+    }
+    softhsm_free(hsm);
+}
+
+static void a_generation_that_was_cut_short_is_made_again(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    char a[] = "a", b[] = "b";
+    for (int t = 0; t < KV_TOKEN_KEY_TYPE_COUNT; t++) {
+        enum kv_token_key_type type = (enum kv_token_key_type)t;
+        struct kv_token *token = softhsm_open(hsm);
+        struct kv_pkcs11_token *inside = kv_pkcs11_token(token);
+        struct kv_token_key key, ab, old;
+        size_t count = 0;
+        assert_int_equal(kv_token_generate(token, "ab", type, &ab, NULL), KV_OK);
+        assert_int_equal(kv_token_generate(token, a, type, &old, NULL), KV_OK);
+        assert_int_equal(
+            inside->module.f->C_DestroyObject(inside->session, object(token, CKO_PRIVATE_KEY, a)),
+            CKR_OK);
+        kv_token_close(token);
+        token = softhsm_open(hsm);
+        assert_int_equal(kv_token_find(token, a, &key, NULL), KV_E_TOKEN_KEY_MISSING);
+
+        assert_int_equal(kv_token_generate(token, a, type, &key, NULL), KV_OK);
+
+        assert_memory_not_equal(key.spki, old.spki, key.spki_len);
+        check_signature(token, &key,
+                        type == KV_TOKEN_EC_P256 ? KV_TOKEN_ECDSA : KV_TOKEN_RSA_PSS_SHA256);
+        (void)object(token, CKO_PUBLIC_KEY, a); /* exactly one */
+        assert_int_equal(kv_token_find(token, "ab", &key, NULL), KV_OK);
+        assert_memory_equal(key.spki, ab.spki, key.spki_len);
+        /* two such halves were not left by one generation: not touched */
+        assert_int_equal(kv_token_generate(token, b, type, &key, NULL), KV_OK);
+        relabel(token, CKO_PUBLIC_KEY, b, a);
+        relabel(token, CKO_PRIVATE_KEY, a, b);
+        assert_int_equal(kv_token_generate(token, a, type, &key, NULL), KV_E_TOKEN_KEY_EXISTS);
+        assert_int_equal(kv_pkcs11_destroy_prefix(token, a, &count, NULL), KV_OK);
+        assert_int_equal(count, 4); /* both halves of ab, two public ones of a */
+        assert_int_equal(kv_token_destroy(token, b, NULL), KV_OK);
         kv_token_close(token);
     }
     softhsm_free(hsm);
@@ -303,6 +344,7 @@ int main(void)
         cmocka_unit_test(a_key_is_made_once_found_by_its_label_and_destroyed),
         cmocka_unit_test(signing_is_refused_for_strange_handles_kinds_and_rooms),
         cmocka_unit_test(two_halves_of_one_label_must_be_one_pair),
+        cmocka_unit_test(a_generation_that_was_cut_short_is_made_again),
         cmocka_unit_test(a_new_key_signs_and_does_nothing_else),
         cmocka_unit_test(a_new_key_that_can_do_more_is_destroyed_again),
         cmocka_unit_test(a_planted_key_that_could_leave_is_not_used),
