@@ -33,7 +33,7 @@ enum kv_frame_op {
     KV_FRAME_REPLY,        /* the answer: code, detail, then the call's own fields */
     KV_FRAME_REPLY_PART,   /* a first part of a long answer */
     KV_FRAME_CONFIGURE,    /* supervisor → child: what it needs of the configuration */
-    KV_FRAME_CHILD,          /* supervisor → vault: a child came up, went down, or was refused */
+    KV_FRAME_CHILD,        /* supervisor → vault: a child came up, went down, or was refused */
     KV_FRAME_PEER,         /* supervisor → vault, with a descriptor: the channel to a child */
     KV_FRAME_LISTENER,     /* supervisor → vault, with a descriptor: the API's socket */
     KV_FRAME_ATTEST,       /* vault → supervisor, with a pidfd: who runs there? */
@@ -41,7 +41,7 @@ enum kv_frame_op {
     KV_FRAME_HANGUP,       /* gate → vault: that client is gone */
     KV_FRAME_CALL,         /* gate → vault: an API call */
     KV_FRAME_SLOT_STATE,   /* vault → keeper: is the slot logged in, what is it */
-    KV_FRAME_SLOT_UNLOCK,    /* vault → supervisor: try the slot's PIN source once more */
+    KV_FRAME_SLOT_UNLOCK,  /* vault → supervisor: try the slot's PIN source once more */
     KV_FRAME_KEY_FIND,     /* vault → keeper: public key and attributes of a key */
     KV_FRAME_KEY_GENERATE, /* vault → keeper */
     KV_FRAME_SIGN_CHECKPOINT,

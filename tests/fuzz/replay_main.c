@@ -1,5 +1,5 @@
-/* Runs a fuzz target over the files named by its arguments (folders: every file in them), so that the
- * corpora are ordinary tests under every compiler. Fails if it found no file at all. */
+/* Runs a fuzz target over the files named by its arguments (folders: every file in them), so that
+ * the corpora are ordinary tests under every compiler. Fails if it found no file at all. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
