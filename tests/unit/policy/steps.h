@@ -2,6 +2,7 @@
 #ifndef KV_TESTS_UNIT_POLICY_STEPS_H
 #define KV_TESTS_UNIT_POLICY_STEPS_H
 
+#include "tests/unit/kv_test.h"
 #include "tests/unit/policy/world.h"
 
 #include <stdio.h>

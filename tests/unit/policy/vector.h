@@ -2,6 +2,7 @@
 #ifndef KV_TESTS_UNIT_POLICY_VECTOR_H
 #define KV_TESTS_UNIT_POLICY_VECTOR_H
 
+#include "tests/unit/kv_test.h"
 #include "core/bytes.h"
 
 #include <jansson.h>
