@@ -117,6 +117,10 @@ enum kv_code kv_pkcs11_module_load(const char *path, const char *sha256, const c
     CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK,
                                  .pReserved = (void *)(uintptr_t)init_args};
     CK_RV rv = module.f->C_Initialize(&args);
+    if (rv == CKR_CANT_LOCK) {
+        args.flags = 0; /* no thread but this one calls the module (PKCS#11 v2.40 base §5.4) */
+        rv = module.f->C_Initialize(&args);
+    }
     if (rv != CKR_OK) {
         p11_kit_module_release(module.f);
         return KV_FAIL(err, KV_E_TOKEN_MODULE, KV_CK_RV(rv), "cannot initialise %.80s: %s", path,

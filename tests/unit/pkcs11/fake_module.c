@@ -1,5 +1,6 @@
 /* A PKCS#11 module for what SoftHSM2 cannot show: a token with a given flag, a module that hangs or
- * crashes. pReserved says which: `hang`, `crash`, `exit`, `low`, `final`, `locked`, `hard`. */
+ * crashes. pReserved says which: `hang`, `crash`, `exit`, `low`, `final`, `locked`, `hard`,
+ * `lockless` (cannot lock with the system's means). */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +29,9 @@ static CK_RV initialize(void *args)
     }
     if (strcmp(word, "exit") == 0) {
         _exit(0);
+    }
+    if (strcmp(word, "lockless") == 0 && (init->flags & CKF_OS_LOCKING_OK) != 0) {
+        return CKR_CANT_LOCK;
     }
     token_flags |= strcmp(word, "low") == 0 ? CKF_USER_PIN_COUNT_LOW : 0;
     token_flags |= strcmp(word, "final") == 0 ? CKF_USER_PIN_FINAL_TRY : 0;

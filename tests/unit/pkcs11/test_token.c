@@ -57,6 +57,7 @@ static void a_login_is_refused_before_the_last_tries(void **state)
     } rows[] = {{"low", KV_E_TOKEN_PIN_LOW},
                 {"final", KV_E_TOKEN_PIN_LOW},
                 {"locked", KV_E_TOKEN_PIN_LOCKED},
+                {"lockless", KV_OK}, /* asked again without CKF_OS_LOCKING_OK */
                 {"hard", KV_OK}};
     struct softhsm *hsm = softhsm_new();
     hsm->profile.softhsm_tokens = NULL;
