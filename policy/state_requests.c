@@ -190,8 +190,8 @@ static enum kv_code judge_open(const struct kv_judge *j, const struct kv_stateme
         return KV_REFUSE(j->err, KV_E_REQ_EXISTS, "request %s exists already", j->rec->req);
     }
     if (check_times(j, st) != KV_OK || check_requester(j, st, &requester) != KV_OK ||
-        check_new_key(j, st) != KV_OK || kv_judge_nonce(j, st) != KV_OK ||
-        kv_check_request_terms(j, st) != KV_OK || could_complete(j, st, requester) != KV_OK) {
+        kv_judge_nonce(j, st) != KV_OK || kv_check_request_terms(j, st) != KV_OK ||
+        check_new_key(j, st) != KV_OK || could_complete(j, st, requester) != KV_OK) {
         return j->err->code;
     }
     return KV_OK;
@@ -325,11 +325,18 @@ static enum kv_code on_decision(const struct kv_judge *j, bool approve)
 {
     struct kv_statement *st = NULL;
     struct kv_request *r = kv_find_request(j->s, j->rec->req);
-    if (r == NULL || r->action == KV_ACTION_FOUND) {
-        return KV_REFUSE(j->err, KV_E_APPR_NOT_OPEN, "there is no request %s", j->rec->req);
-    }
     if (kv_judge_text(j, 0, KV_STATEMENT_DECISION, &st) != KV_OK) {
         return j->err->code;
+    }
+    if (r == NULL || r->action == KV_ACTION_FOUND) {
+        /* a text that contradicts itself is refused for that, whether or not there is the request
+         */
+        struct kv_bytes repeated = kv_statement_text(kv_statement_request(st));
+        enum kv_code code = kv_statement_repeats(st, repeated, NULL, j->err);
+        kv_statement_free(st);
+        return code != KV_OK
+                   ? code
+                   : KV_REFUSE(j->err, KV_E_APPR_NOT_OPEN, "there is no request %s", j->rec->req);
     }
     enum kv_code code = collectable(j, r, st, approve);
     code = code != KV_OK ? code : kv_judge_nonce(j, st);

@@ -15,7 +15,8 @@ enum kv_code kv_judge_text(const struct kv_judge *j, size_t index, enum kv_state
     enum kv_code code = KV_OK;
     if (kv_statement_type(st) != type) {
         code = KV_REFUSE(j->err, KV_E_STMT_LINE, "the text is of another type");
-    } else if (!kv_bytes_is(kv_statement_get(st, KV_KEY_VAULT), j->s->vault)) {
+    } else if (type != KV_STATEMENT_DECISION && /* which must repeat its request's */
+               !kv_bytes_is(kv_statement_get(st, KV_KEY_VAULT), j->s->vault)) {
         code = KV_REFUSE(j->err, KV_E_STMT_VALUE, "the text is for another vault");
     }
     if (code != KV_OK) {

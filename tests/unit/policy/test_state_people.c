@@ -202,6 +202,79 @@ static void the_agent_suspends_only_for_a_reason(void **state)
     world_close(&w);
 }
 
+static void a_new_key_signs_its_own_enrolment(void **state)
+{
+    (void)state;
+    struct world w;
+    struct world_text text;
+    const struct signer *own;
+    world_open(&w);
+    own = world_signer(&w, "fin-01.b");
+    for (int proof = 0; proof < 3; proof++) {
+        world_request(&w, &text, "req-01", KV_ACTION_KEY_ENROL, "person", "fin-01", "key",
+                      own->fingerprint, "public-key", own->line, "key-not-after", "-",
+                      "replaces-key", "-", NULL);
+        if (proof > 0) {
+            world_prove(&w, &text, proof == 1 ? "fin-01" : "fin-01.b");
+        }
+        must_refuse(&w, hand_in(&w, &text), proof == 2 ? KV_OK : KV_E_PERSON_KEY_PROOF);
+    }
+    world_close(&w);
+}
+
+static void two_keys_of_one_person_are_one_person(void **state)
+{
+    (void)state;
+    struct world w;
+    struct world_text text;
+    char id[KV_ULID_LEN];
+    world_open_with(&w, "version: 1\n"
+                        "approvals:\n"
+                        "  default: {finance: 2, custodian: 1}\n"
+                        "custody-minimum: software\n");
+    const struct signer *own = world_signer(&w, "fin-01.b");
+    world_request(&w, &text, "req-01", KV_ACTION_KEY_ENROL, "person", "fin-01", "key",
+                  own->fingerprint, "public-key", own->line, "key-not-after", "-", "replaces-key",
+                  world_signer(&w, "fin-01")->fingerprint, NULL);
+    world_prove(&w, &text, "fin-01.b");
+    memcpy(id, text.request, sizeof id);
+    world_must(&w, hand_in(&w, &text));
+    world_must(&w, decide(&w, "fin-02", KV_DECISION_APPROVE, id));
+    world_approve(&w, id);
+    must_refuse(&w, act_on_key(&w, "fin-01", KV_ACT_RETIRE, "fin-02", 0), KV_E_APPR_KEY);
+
+    world_must(&w, ask_enrolment(&w, "aud-01", "aud-01", "auditor", id));
+    world_must(&w, decide(&w, "fin-01.b", KV_DECISION_APPROVE, id));
+    must_refuse(&w, decide(&w, "fin-01", KV_DECISION_APPROVE, id), KV_E_APPR_KEY); /* replaced */
+    must_refuse(&w, decide(&w, "fin-01.b", KV_DECISION_APPROVE, id), KV_E_APPR_TWICE);
+    world_must(&w, decide(&w, "cus-01", KV_DECISION_APPROVE, id));
+    assert_int_equal(state_of(&w, id), KV_REQUEST_OPEN);
+    world_must(&w, decide(&w, "fin-02", KV_DECISION_APPROVE, id));
+    assert_int_equal(state_of(&w, id), KV_REQUEST_APPROVED);
+    world_close(&w);
+}
+
+static void a_request_that_nobody_could_complete_is_refused_at_once(void **state)
+{
+    (void)state;
+    struct world w;
+    struct world_text text;
+    world_open(&w);
+    world_must(&w, act(&w, "cus-01", KV_ACT_LEAVE, "person fin-02", "left-on", "2026-01-05"));
+    world_request(&w, &text, "fin-01", KV_ACTION_CREDENTIAL_CREATE, "credential", "cred-1", "kind",
+                  "auth-certificate", "key-type", "ec-p256", "slot", "main", "environment", "test",
+                  "contexts", WORLD_NIP, "business-owner", "fin-01", "technical-custodian",
+                  "cus-01", NULL);
+    must_refuse(&w, hand_in(&w, &text), KV_E_APPR_NO_QUORUM);
+    assert_int_equal(kv_state_eligible(w.state, KV_SEAT_FINANCE, kv_bytes_str(""), kv_bytes_str(""),
+                                       kv_bytes_str("fin-01"), w.now_ms, NULL, 0),
+                     0);
+    assert_int_equal(kv_state_eligible(w.state, KV_SEAT_CUSTODIAN, kv_bytes_str("fin-01"),
+                                       kv_bytes_str("cus-02"), kv_bytes_str(""), w.now_ms, NULL, 0),
+                     1);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +287,9 @@ int main(void)
         cmocka_unit_test(a_waiting_grant_of_a_compromised_key_is_suspended_when_it_begins),
         cmocka_unit_test(what_a_compromised_key_resumed_is_suspended_again),
         cmocka_unit_test(the_agent_suspends_only_for_a_reason),
+        cmocka_unit_test(a_new_key_signs_its_own_enrolment),
+        cmocka_unit_test(two_keys_of_one_person_are_one_person),
+        cmocka_unit_test(a_request_that_nobody_could_complete_is_refused_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
