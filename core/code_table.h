@@ -90,10 +90,10 @@ X(NOT_ALLOWED, "policy.not-allowed", 403, REFUSED, NEVER, "This account may not 
 X(POLICY_TEXT, "policy.text", 400, USAGE, NEVER, "The policy text is not valid.", "Correct the line and key that the message names; `ksefvault policy check FILE`.") \
 X(TOKEN, "token.failed", 502, FAILED, AFTER, "The security module failed.", "Read the cause in the message; `ksefvault slot check` tests the slot.") \
 X(TOKEN_ABSENT, "token.absent", 503, LATER, AFTER, "The token is not present.", "Insert or reconnect it; the agent finds it again by itself.") \
-X(TOKEN_PIN, "token.pin-wrong", 403, REFUSED, WHEN_LIFTED, "The token refused the PIN. It is not tried again.", "Correct the PIN where the configuration says it comes from, log in once with the vendor's tool, then `ksefvault slot unlock NAME`.") \
-X(TOKEN_PIN_LOW, "token.pin-low", 403, REFUSED, WHEN_LIFTED, "The token reports failed PIN attempts; the agent does not use up the rest.", "Log in once with the vendor's tool and the right PIN, then `ksefvault slot unlock NAME`.") \
+X(TOKEN_PIN, "token.pin-wrong", 403, REFUSED, WHEN_LIFTED, "The token refused the PIN. It is not tried again.", "Correct the PIN where the configuration says it comes from, then `ksefvault slot unlock NAME`.") \
+X(TOKEN_PIN_LOW, "token.pin-low", 403, REFUSED, WHEN_LIFTED, "The token reports failed PIN attempts; the agent does not use up the rest.", "Make sure that the configured PIN is right, then `ksefvault slot unlock NAME` for one try; if only one is left, log in with the vendor's tool first.") \
 X(TOKEN_PIN_LOCKED, "token.pin-locked", 403, REFUSED, WHEN_LIFTED, "The token's PIN is locked.", "The security officer unlocks it with the vendor's tool; then `ksefvault slot unlock NAME`.") \
-X(TOKEN_LATCHED, "token.latched", 503, REFUSED, WHEN_LIFTED, "The slot is latched after a refused PIN.", "Correct the PIN where the configuration says it comes from, log in once with the vendor's tool, then `ksefvault slot unlock NAME`.") \
+X(TOKEN_LATCHED, "token.latched", 503, REFUSED, WHEN_LIFTED, "The slot is latched after a refused PIN.", "Correct the PIN where the configuration says it comes from, then `ksefvault slot unlock NAME`.") \
 X(TOKEN_NO_PIN, "token.no-pin", 503, REFUSED, WHEN_LIFTED, "No PIN is available for the slot.", "Provide the PIN where the configuration says it comes from, then `ksefvault slot unlock NAME`.") \
 X(TOKEN_IN_USE, "token.in-use", 409, FAILED, AFTER, "Another process uses this slot.", "Stop the agent first, or use another slot.") \
 X(TOKEN_MODULE, "token.module", 500, USAGE, WHEN_LIFTED, "The PKCS#11 module cannot be loaded or is not the one that was recorded.", "Check the path and SHA-256 of the module in the configuration.") \
