@@ -96,8 +96,20 @@ static bool exe_tolerated(const struct kv_state *s, const struct kv_integration 
     return s->rules.exe_alarm_hours > 0 && (!n->exe_alarm || now_ms < n->exe_alarm_until_ms);
 }
 
+/* All have signed, only its time has not come: nobody is missing. */
+static void not_begun(const struct kv_request *r, const struct kv_moment *m, struct kv_answer *out)
+{
+    char text[192], when[KV_TIME_S_LEN];
+    int64_t left_s = (r->not_before_ms - m->now_ms) / KV_SECOND_MS + 1;
+    kv_time_format_s(r->not_before_ms, when);
+    say(text, sizeof text, "grant %s is approved and begins at %s", r->id, when);
+    refuse(out, KV_E_GRANT_EARLY, text, "nobody: wait");
+    out->retry_after_s = left_s < KV_DAY_MS / KV_SECOND_MS ? (uint32_t)left_s : 86399;
+}
+
 static void waiting_or_none(const struct kv_state *s, const struct kv_integration *n,
-                            const char *context, const char *who, struct kv_answer *out)
+                            const char *context, const struct kv_moment *m, const char *who,
+                            struct kv_answer *out)
 {
     char text[192];
     for (size_t i = 0; i < s->requests.count; i++) {
@@ -106,6 +118,10 @@ static void waiting_or_none(const struct kv_state *s, const struct kv_integratio
         if (r->action == KV_ACTION_GRANT && live &&
             kv_bytes_is(kv_statement_get(r->text, KV_KEY_INTEGRATION), n->id) &&
             kv_bytes_is(kv_statement_get(r->text, KV_KEY_CONTEXT), context)) {
+            if (r->state == KV_REQUEST_APPROVED && m->now_ms < r->not_before_ms) {
+                not_begun(r, m, out);
+                return;
+            }
             say(text, sizeof text, "grant %s for %s waits: it is %s", r->id, n->id,
                 kv_request_state_word(r->state));
             refuse(out, KV_E_GRANT_WAITING, text, who);
@@ -157,14 +173,14 @@ static void choose(const struct kv_state *s, const struct kv_integration *n, enu
         if (out->code == KV_E_GRANT_EXPIRED || out->code == KV_E_GRANT_REVOKED ||
             out->code == KV_E_GRANT_USES) {
             struct kv_answer waiting = *out;
-            waiting_or_none(s, n, context, who, &waiting);
-            if (waiting.code == KV_E_GRANT_WAITING) {
+            waiting_or_none(s, n, context, m, who, &waiting);
+            if (waiting.code != KV_E_NO_GRANT) {
                 *out = waiting;
             }
         }
         return;
     }
-    waiting_or_none(s, n, context, who, out);
+    waiting_or_none(s, n, context, m, who, out);
     if (out->code == KV_E_NO_GRANT && other_context) {
         say(text, sizeof text, "the grants of %s are for other contexts than %s", n->id, context);
         refuse(out, KV_E_GRANT_CONTEXT, text, who);
