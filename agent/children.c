@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -263,6 +264,51 @@ void kv_child_start(struct kv_child *child)
 
 static void attest(struct kv_child *vault, const struct kv_frame *frame, int pidfd);
 
+/* Touch files as this account from now on: in the keeper's folder root has no rights of its own
+ * (the unit leaves out CAP_DAC_OVERRIDE), and a link there must not lead it elsewhere. */
+static bool act_as(uid_t uid, gid_t gid)
+{
+    (void)setfsgid(gid); /* these tell no failure: ask afterwards */
+    (void)setfsuid(uid);
+    return setfsuid((uid_t)-1) == (int)uid && setfsgid((gid_t)-1) == (int)gid;
+}
+
+static enum kv_code replace_marks(const char *folder, const char *slot, struct kv_err *err)
+{
+    char latched[512], unlocked[512];
+    int n = snprintf(latched, sizeof latched, "%s/keeper/%s.latched", folder, slot);
+    int m = snprintf(unlocked, sizeof unlocked, "%s/keeper/%s.unlocked", folder, slot);
+    if (n < 0 || (size_t)n >= sizeof latched || m < 0 || (size_t)m >= sizeof unlocked) {
+        return KV_REFUSE(err, KV_E_CONFIG, "state: the path is too long");
+    }
+    KV_CLEANUP(kv_close_fdp)
+    int fd = open(unlocked, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot make %.120s", unlocked);
+    }
+    if (unlink(latched) != 0 && errno != ENOENT) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot remove %.120s", latched);
+    }
+    return KV_OK;
+}
+
+/* Let the next login of a keeper be tried, even if the token reports an earlier wrong PIN: a mark
+ * on disk says so, which the keeper removes before it tries. Its own mark is removed here. */
+static enum kv_code mark_unlocked(const struct kv_child *child, struct kv_err *err)
+{
+    errno = 0;
+    const struct passwd *pw = getpwnam(account(child));
+    if (pw == NULL) {
+        return KV_FAIL(err, KV_E_CONFIG, KV_ERRNO, "there is no account '%s'", account(child));
+    }
+    enum kv_code code = act_as(pw->pw_uid, pw->pw_gid)
+                            ? replace_marks(child->sup->config->state, child->slot->name, err)
+                            : KV_REFUSE(err, KV_E_IO, "cannot act as '%s'", account(child));
+    bool back = act_as(geteuid(), getegid());
+    assert(back); /* it is who this process is */
+    return code;
+}
+
 static void unlock(struct kv_supervisor *sup, struct kv_channel *channel,
                    const struct kv_frame *frame)
 {
@@ -279,13 +325,13 @@ static void unlock(struct kv_supervisor *sup, struct kv_channel *channel,
         if (child->slot == NULL || !kv_bytes_is(fields[0].value, child->slot->name)) {
             continue;
         }
-        child->latched = false;
-        char mark[512];
-        int n = snprintf(mark, sizeof mark, "%s/keeper/%s.latched", sup->config->state,
-                         child->slot->name);
-        if (n > 0 && (size_t)n < sizeof mark) {
-            (void)unlink(mark); /* there may be none */
+        /* a mark beside a keeper that works would be found by a later one that nobody asked for */
+        if ((child->pid == 0 || child->latched) && mark_unlocked(child, &err) != KV_OK) {
+            kv_log_err(KV_LOG_ERROR, "unlock", &err);
+            kv_channel_reply(channel, frame->request, err.code, err.msg, KV_BYTES_NULL);
+            return;
         }
+        child->latched = false;
         if (child->pid == 0) {
             kv_timer_arm(child->respawn, 0);
         }

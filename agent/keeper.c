@@ -418,9 +418,10 @@ static enum kv_code confine(const struct kv_field *field, const char *state, con
 
 /* A refused PIN is never tried again by itself, whoever restarts: the mark lies on disk until root
  * unlocks the slot. */
-static void latch_path(const char *state, const char *slot, char *out, size_t size)
+static void mark_path(const char *lock_dir, const char *slot, const char *mark, char *out,
+                      size_t size)
 {
-    int n = snprintf(out, size, "%s/keeper/%s.latched", state, slot);
+    int n = snprintf(out, size, "%s/%s.%s", lock_dir, slot, mark);
     assert(n > 0 && (size_t)n < size);
 }
 
@@ -437,11 +438,22 @@ static void latch(const char *path)
     }
 }
 
+/* Root has asked for one try, although the token may report an earlier wrong PIN. The mark is gone
+ * before that try, on disk too: whatever happens, there is no second one. */
+static bool take_unlocked(const char *path, const char *folder)
+{
+    if (unlink(path) != 0) {
+        return false;
+    }
+    KV_CLEANUP(kv_close_fdp) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && fsync(fd) == 0;
+}
+
 static enum kv_code open_token(struct keeper *k, const struct kv_field *field, const char *state,
                                struct kv_err *err)
 {
     static char text[C_COUNT][TEXT_MAX + 1];
-    static char lock_dir[TEXT_MAX + 16], latch_file[TEXT_MAX + 128];
+    static char lock_dir[TEXT_MAX + 16], latch_file[TEXT_MAX + 128], unlocked[TEXT_MAX + 128];
     const char *writable[16];
     KV_CLEANUP(kv_secret_freep) struct kv_secret *pin = NULL;
     for (int i = 0; i <= C_NETWORK; i++) {
@@ -450,7 +462,8 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
     }
     int n = snprintf(lock_dir, sizeof lock_dir, "%s/keeper", state);
     assert(n > 0 && (size_t)n < sizeof lock_dir);
-    latch_path(state, text[C_SLOT], latch_file, sizeof latch_file);
+    mark_path(lock_dir, text[C_SLOT], "latched", latch_file, sizeof latch_file);
+    mark_path(lock_dir, text[C_SLOT], "unlocked", unlocked, sizeof unlocked);
     if (latched(latch_file)) {
         return KV_REFUSE(err, KV_E_TOKEN_LATCHED, "slot %s: its PIN was refused", text[C_SLOT]);
     }
@@ -465,7 +478,8 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
         .uri = text[C_URI],
         .init_args = field[C_INIT_ARGS].type == 0 ? NULL : text[C_INIT_ARGS],
         .lock_dir = lock_dir,
-        .softhsm_tokens = softhsm ? writable[0] : NULL};
+        .softhsm_tokens = softhsm ? writable[0] : NULL,
+        .allow_low = take_unlocked(unlocked, lock_dir)};
     enum kv_code code = kv_pkcs11_open(&profile, pin, &k->token, err);
     if (code == KV_E_TOKEN_PIN || code == KV_E_TOKEN_PIN_LOCKED) {
         latch(latch_file);

@@ -99,7 +99,7 @@ static enum kv_code find_slot(const struct kv_pkcs11_module *module, const char 
 }
 
 /* Before a login, not after: one more wrong PIN may be the last. */
-static enum kv_code check_flags(const CK_TOKEN_INFO *token, struct kv_err *err)
+static enum kv_code check_flags(const CK_TOKEN_INFO *token, bool allow_low, struct kv_err *err)
 {
     if ((token->flags & CKF_USER_PIN_LOCKED) != 0) {
         return KV_REFUSE(err, KV_E_TOKEN_PIN_LOCKED, "the token reports that its PIN is locked");
@@ -108,7 +108,7 @@ static enum kv_code check_flags(const CK_TOKEN_INFO *token, struct kv_err *err)
         return KV_REFUSE(err, KV_E_TOKEN_PIN_LOW,
                          "the token reports that one more wrong PIN locks it; not tried");
     }
-    if ((token->flags & CKF_USER_PIN_COUNT_LOW) != 0) {
+    if ((token->flags & CKF_USER_PIN_COUNT_LOW) != 0 && !allow_low) {
         return KV_REFUSE(err, KV_E_TOKEN_PIN_LOW,
                          "the token reports a wrong PIN since the last login; not tried");
     }
@@ -150,7 +150,7 @@ static enum kv_code open_slot(struct kv_pkcs11_token *token,
     if (code != KV_OK) {
         return code;
     }
-    code = check_flags(&slot->token, err);
+    code = check_flags(&slot->token, profile->allow_low, err);
     return code == KV_OK ? log_in(token, slot->id, pin, err) : code;
 }
 

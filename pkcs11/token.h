@@ -15,6 +15,10 @@ struct kv_pkcs11_profile {
     const char *init_args;      /* pReserved of C_Initialize, or NULL */
     const char *lock_dir;       /* folder of the lock files; must exist */
     const char *softhsm_tokens; /* SoftHSM's token folder, guarded while logging in, or NULL */
+    /* Log in although the token reports a wrong PIN since the last login (COUNT_LOW; never at the
+     * last try). SoftHSM2 reports that after one wrong PIN, and only a login takes it back. For one
+     * try that somebody asked for (`slot unlock`), never for a retry. */
+    bool allow_low;
 };
 
 /* Load the module, find the token, keep others off it, log in once. *out is owned by the caller,

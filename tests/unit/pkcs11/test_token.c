@@ -31,7 +31,7 @@ static void a_softhsm_is_software_and_a_device_only_claims(void **state)
     softhsm_free(hsm);
 }
 
-static void a_wrong_pin_is_tried_once_and_latches_the_token(void **state)
+static void after_a_wrong_pin_only_a_deliberate_try_is_made(void **state)
 {
     (void)state;
     struct softhsm *hsm = softhsm_ready();
@@ -44,6 +44,15 @@ static void a_wrong_pin_is_tried_once_and_latches_the_token(void **state)
     /* SoftHSM2 raises CKF_USER_PIN_COUNT_LOW: now even the right PIN is not tried */
     assert_int_equal(kv_pkcs11_open(&hsm->profile, hsm->pin, &token, &err), KV_E_TOKEN_PIN_LOW);
     assert_null(token);
+    hsm->profile.allow_low = true;
+    assert_int_equal(kv_pkcs11_open(&hsm->profile, wrong, &token, &err), KV_E_TOKEN_PIN);
+    hsm->profile.allow_low = false;
+    assert_int_equal(kv_pkcs11_open(&hsm->profile, hsm->pin, &token, &err), KV_E_TOKEN_PIN_LOW);
+    hsm->profile.allow_low = true;
+    kv_token_close(softhsm_open(hsm));
+    /* the right PIN has cleared the flag */
+    hsm->profile.allow_low = false;
+    kv_token_close(softhsm_open(hsm));
     kv_secret_free(wrong);
     softhsm_free(hsm);
 }
@@ -53,20 +62,22 @@ static void a_login_is_refused_before_the_last_tries(void **state)
     (void)state;
     static const struct {
         const char *word;
-        enum kv_code want;
-    } rows[] = {{"low", KV_E_TOKEN_PIN_LOW},
-                {"final", KV_E_TOKEN_PIN_LOW},
-                {"locked", KV_E_TOKEN_PIN_LOCKED},
-                {"lockless", KV_OK}, /* asked again without CKF_OS_LOCKING_OK */
-                {"hard", KV_OK}};
+        enum kv_code want, want_allowed; /* with allow_low */
+    } rows[] = {{"low", KV_E_TOKEN_PIN_LOW, KV_OK},
+                {"final", KV_E_TOKEN_PIN_LOW, KV_E_TOKEN_PIN_LOW},
+                {"locked", KV_E_TOKEN_PIN_LOCKED, KV_E_TOKEN_PIN_LOCKED},
+                {"lockless", KV_OK, KV_OK}, /* asked again without CKF_OS_LOCKING_OK */
+                {"hard", KV_OK, KV_OK}};
     struct softhsm *hsm = softhsm_new();
     hsm->profile.softhsm_tokens = NULL;
     hsm->profile.module = KV_FAKE_MODULE;
     hsm->profile.uri = "pkcs11:serial=42";
-    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+    for (size_t i = 0; i < 2 * KV_COUNT(rows); i++) {
         struct kv_token *token = NULL;
-        hsm->profile.init_args = rows[i].word;
-        assert_int_equal(kv_pkcs11_open(&hsm->profile, hsm->pin, &token, NULL), rows[i].want);
+        hsm->profile.init_args = rows[i / 2].word;
+        hsm->profile.allow_low = i % 2 == 1;
+        assert_int_equal(kv_pkcs11_open(&hsm->profile, hsm->pin, &token, NULL),
+                         hsm->profile.allow_low ? rows[i / 2].want_allowed : rows[i / 2].want);
         kv_token_close(token);
     }
     softhsm_free(hsm);
@@ -236,7 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_softhsm_is_software_and_a_device_only_claims),
-        cmocka_unit_test(a_wrong_pin_is_tried_once_and_latches_the_token),
+        cmocka_unit_test(after_a_wrong_pin_only_a_deliberate_try_is_made),
         cmocka_unit_test(a_login_is_refused_before_the_last_tries),
         cmocka_unit_test(a_second_process_is_held_off_until_the_first_is_gone),
         cmocka_unit_test(a_login_waits_while_another_process_logs_in),
