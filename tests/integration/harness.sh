@@ -62,14 +62,17 @@ harness_begin() {
 
 # ---- calls ----
 
-# The client is the registered program for the ERP's account, and plain curl for all others.
+# The client is the registered program for the ERP's account, and plain curl for all others; $PROGRAM
+# and the headers $KEY (Idempotency-Key) and $TYPE (Content-Type) can be set for one call. An empty
+# header is not sent.
 call() { # USER METHOD PATH [BODY] [CURL OPTIONS…]
     local user=$1 method=$2 path=$3 body=${4:-} program=/usr/bin/curl out; shift $(($# < 4 ? $# : 4))
-    [ "$user" != kv-erp ] || program=${PROGRAM:-$CONNECTOR}
+    [ "$user" != kv-erp ] || program=$CONNECTOR
+    program=${PROGRAM:-$program}
     call_number=$((call_number + 1))
     local options=(-sS --max-time 60 --unix-socket "$W/run/agent.sock" -X "$method" -w '\n%{http_code}')
     if [ "$method" = POST ]; then
-        options+=(-H "Idempotency-Key: ${KEY:-key-$$-$call_number}" -H 'Content-Type: application/json')
+        options+=(-H "Idempotency-Key: ${KEY-key-$$-$call_number}" -H "Content-Type: ${TYPE-application/json}")
         [ -z "$body" ] || options+=(--data-binary "$body")
     fi
     out=$(as "$user" "$program" "${options[@]}" -D - "$@" "http://agent$path" 2>&1)
@@ -117,7 +120,7 @@ approved() { local id=$1 who; shift; for who; do approve "$id" "$who"; done; }
 
 request_grant() { # INTEGRATION [OPTIONS…]: fin-02 asks
     local integration=$1; shift
-    by fin-02 grant request --credential ksef-auth --integration "$integration" --operation auth.xades \
+    by fin-02 grant request --credential "${CREDENTIAL:-ksef-auth}" --integration "$integration" --operation auth.xades \
         --operation session.open --reason "A test" "$@"
 }
 new_grant() { # INTEGRATION [OPTIONS…]: asked and approved
@@ -166,9 +169,9 @@ started() { # a world with a slot and an agent, unfounded
 founded() {
     local text
     started
-    found # makes the texts
+    found || [ -d "$W/ceremony" ] || die "no texts: $(cat "$W/out")" # exit status 4: waits for signatures
     for text in finance-fin-01 finance-fin-02 custodian-cus-01 custodian-cus-02; do
-        sign "${text#*-}" "$W/ceremony/$text.txt" || die "sign $text"
+        sign "${text#*-}" "$W/ceremony/$text.txt" || die "sign $text: $(ls "$W/ceremony" "$W/people")"
     done
     found || die "not founded: $(cat "$W/out")"
     cp "$W/ceremony/log.vkey" "$W/log.vkey" || die "no log key"
