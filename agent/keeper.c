@@ -471,14 +471,14 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
         return err->code;
     }
     size_t count = texts(field[C_WRITABLE].value, writable, KV_COUNT(writable));
-    bool softhsm = strstr(text[C_MODULE], "softhsm") != NULL && count > 0;
     struct kv_pkcs11_profile profile = {
         .module = text[C_MODULE],
         .module_sha256 = field[C_SHA256].type == 0 ? NULL : text[C_SHA256],
         .uri = text[C_URI],
         .init_args = field[C_INIT_ARGS].type == 0 ? NULL : text[C_INIT_ARGS],
         .lock_dir = lock_dir,
-        .softhsm_tokens = softhsm ? writable[0] : NULL,
+        .writable = writable,
+        .writable_count = count,
         .allow_low = take_unlocked(unlocked, lock_dir)};
     enum kv_code code = kv_pkcs11_open(&profile, pin, &k->token, err);
     if (code == KV_E_TOKEN_PIN || code == KV_E_TOKEN_PIN_LOCKED) {

@@ -51,7 +51,9 @@ enum kv_code slot_take(const struct kv_config *config, const struct kv_config_sl
     *out = (struct slot){.profile = {.module = from->module,
                                      .module_sha256 = from->module_sha256,
                                      .uri = from->uri,
-                                     .init_args = from->init_args},
+                                     .init_args = from->init_args,
+                                     .writable = (const char *const *)from->writable,
+                                     .writable_count = from->writable_count},
                          .account = {.uid = getuid(), .gid = getgid()},
                          .pin_source = from->pin};
     int n = snprintf(out->lock_dir, sizeof out->lock_dir, "%s/keeper", config->state);
@@ -64,9 +66,6 @@ enum kv_code slot_take(const struct kv_config *config, const struct kv_config_sl
         out->environment[i] = from->environment[i];
     }
     out->account.env = out->environment;
-    if (strstr(from->module, "softhsm") != NULL && from->writable_count > 0) {
-        out->profile.softhsm_tokens = from->writable[0];
-    }
     return become_keeper(config, out, err);
 }
 

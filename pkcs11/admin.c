@@ -7,8 +7,7 @@
 #include <p11-kit/uri.h>
 
 #include "pkcs11/child.h"
-#include "pkcs11/lock.h"
-#include "pkcs11/module.h"
+#include "pkcs11/session.h"
 
 #define INIT_TIMEOUT_MS 120000 /* some devices format themselves */
 #define LABEL_LEN       32     /* of CK_TOKEN_INFO */
@@ -206,12 +205,8 @@ static enum kv_code init_work(const void *arg, const struct kv_child_out *out, s
     const struct init_args *args = arg;
     (void)out; /* no rows */
     struct kv_pkcs11_module module = {.f = NULL};
-    KV_CLEANUP(kv_close_fdp) int guard = -1;
-    enum kv_code code = kv_softhsm_guard(args->profile->softhsm_tokens, &guard, err);
-    if (code == KV_OK) {
-        code = kv_pkcs11_module_load(args->profile->module, args->profile->module_sha256,
-                                     args->profile->init_args, &module, err);
-    }
+    KV_CLEANUP(kv_softhsm_guard_clear) struct kv_softhsm_guard guard = {.count = 0};
+    enum kv_code code = kv_pkcs11_load(args->profile, &module, &guard, err);
     if (code == KV_OK) {
         code = init_token(&module, args, err);
     }

@@ -166,21 +166,9 @@ static void close_dirp(DIR **dir)
     }
 }
 
-enum kv_code kv_softhsm_guard(const char *tokens, int *fd, struct kv_err *err)
+/* All tokens of an open folder, each in a folder of its own. */
+static enum kv_code guard_tokens(int lock, DIR *dir, struct kv_err *err)
 {
-    if (tokens == NULL) {
-        *fd = -1;
-        return KV_OK;
-    }
-    KV_CLEANUP(kv_close_fdp) int lock = open(tokens, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    KV_CLEANUP(close_dirp) DIR *dir = opendir(tokens);
-    if (lock < 0 || dir == NULL) {
-        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open the token folder %.120s", tokens);
-    }
-    enum kv_code code = lock_folder(lock, err);
-    if (code != KV_OK) {
-        return code;
-    }
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(dir);
@@ -188,25 +176,59 @@ enum kv_code kv_softhsm_guard(const char *tokens, int *fd, struct kv_err *err)
             return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot read the token folder");
         }
         if (entry == NULL) {
-            break;
+            return KV_OK;
         }
         if (entry->d_name[0] == '.') {
             continue;
         }
         KV_CLEANUP(kv_close_fdp)
         int token = openat(lock, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        if (token < 0 && errno == ENOTDIR) {
-            continue;
+        if (token < 0 && (errno == ENOTDIR || errno == ELOOP || errno == EACCES)) {
+            continue; /* no token, or none of this account's: the module cannot open it either */
         }
         if (token < 0) {
             return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open the token %.64s", entry->d_name);
         }
-        code = guard_token(token, err);
+        enum kv_code code = guard_token(token, err);
         if (code != KV_OK) {
             return code;
         }
     }
-    *fd = lock;
-    lock = -1; /* handed over */
+}
+
+enum kv_code kv_softhsm_guard(const char *const *folders, size_t count,
+                              struct kv_softhsm_guard *out, struct kv_err *err)
+{
+    out->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        KV_CLEANUP(kv_close_fdp) int lock = open(folders[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (lock < 0 && errno == ENOTDIR) {
+            continue; /* a device, a socket */
+        }
+        KV_CLEANUP(close_dirp) DIR *dir = lock < 0 ? NULL : opendir(folders[i]);
+        if (dir == NULL) {
+            return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open the folder %.120s", folders[i]);
+        }
+        if (out->count == KV_GUARD_MAX) {
+            return KV_REFUSE(err, KV_E_LIMIT, "more than %d folders of tokens", KV_GUARD_MAX);
+        }
+        enum kv_code code = lock_folder(lock, err);
+        if (code != KV_OK) {
+            return code;
+        }
+        out->fd[out->count++] = lock;
+        lock = -1; /* handed over */
+        code = guard_tokens(out->fd[out->count - 1], dir, err);
+        if (code != KV_OK) {
+            return code;
+        }
+    }
     return KV_OK;
+}
+
+void kv_softhsm_guard_clear(struct kv_softhsm_guard *guard)
+{
+    while (guard->count > 0) {
+        kv_close_fdp(&guard->fd[--guard->count]);
+    }
 }

@@ -199,6 +199,25 @@ void kv_pkcs11_text(const CK_UTF8CHAR *in, size_t len, char *out)
     out[len] = '\0';
 }
 
+/* What the library says of itself; "" if it says nothing. */
+static void describe_library(const struct kv_pkcs11_module *module, char maker[static 33],
+                             char text[static 33])
+{
+    CK_INFO library = {.flags = 0};
+    maker[0] = text[0] = '\0';
+    if (module->f->C_GetInfo(&library) == CKR_OK) {
+        kv_pkcs11_text(library.manufacturerID, sizeof library.manufacturerID, maker);
+        kv_pkcs11_text(library.libraryDescription, sizeof library.libraryDescription, text);
+    }
+}
+
+bool kv_pkcs11_module_is_softhsm(const struct kv_pkcs11_module *module)
+{
+    char maker[33], text[33];
+    describe_library(module, maker, text);
+    return strcasestr(maker, "softhsm") != NULL || strcasestr(text, "softhsm") != NULL;
+}
+
 /* Words by which software tokens are known, and what they are. A token that hides them is believed:
  * "claimed" says no more than that. */
 static const struct {
@@ -216,17 +235,13 @@ void kv_pkcs11_info(const struct kv_pkcs11_module *module, const struct kv_pkcs1
                     struct kv_token_info *out)
 {
     struct kv_token_info info = {.custody = KV_CUSTODY_CLAIMED};
-    CK_INFO library = {.flags = 0};
-    char maker[33] = "", text[33] = "";
+    char maker[33], text[33];
     kv_pkcs11_text(slot->token.label, sizeof slot->token.label, info.label);
     kv_pkcs11_text(slot->token.manufacturerID, sizeof slot->token.manufacturerID,
                    info.manufacturer);
     kv_pkcs11_text(slot->token.model, sizeof slot->token.model, info.model);
     kv_pkcs11_text(slot->token.serialNumber, sizeof slot->token.serialNumber, info.serial);
-    if (module->f->C_GetInfo(&library) == CKR_OK) {
-        kv_pkcs11_text(library.manufacturerID, sizeof library.manufacturerID, maker);
-        kv_pkcs11_text(library.libraryDescription, sizeof library.libraryDescription, text);
-    }
+    describe_library(module, maker, text);
     const char *where[] = {info.manufacturer, info.model, maker, text};
     int n = snprintf(info.custody_why, sizeof info.custody_why,
                      "The module says that it is %s %s; no evidence was checked.",

@@ -21,6 +21,8 @@ struct kv_pkcs11_module {
 KV_MUST_USE enum kv_code kv_pkcs11_module_load(const char *path, const char *sha256,
                                                const char *init_args, struct kv_pkcs11_module *out,
                                                struct kv_err *err);
+/* Whether the library says that it is SoftHSM, whatever the file is called. */
+bool kv_pkcs11_module_is_softhsm(const struct kv_pkcs11_module *module);
 /* Finalise and unload; a module that was not loaded is fine. */
 void kv_pkcs11_module_clear(struct kv_pkcs11_module *module);
 

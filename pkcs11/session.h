@@ -3,7 +3,9 @@
 #define KV_PKCS11_SESSION_H
 
 #include "core/token.h"
+#include "pkcs11/lock.h"
 #include "pkcs11/module.h"
+#include "pkcs11/token.h"
 
 #define KV_CK_KEYS_MAX 1024 /* cached keys, and objects looked at in one search */
 
@@ -28,6 +30,12 @@ static inline struct kv_pkcs11_token *kv_pkcs11_token(struct kv_token *token)
 {
     return (struct kv_pkcs11_token *)token;
 }
+
+/* Load the module of the profile, for a login: if it is SoftHSM, *guard holds the locks on its
+ * tokens. Both are owned by the caller, also after a failure. */
+KV_MUST_USE enum kv_code kv_pkcs11_load(const struct kv_pkcs11_profile *profile,
+                                        struct kv_pkcs11_module *module,
+                                        struct kv_softhsm_guard *guard, struct kv_err *err);
 
 /* The functions of kv_token_ops. */
 enum kv_code kv_pkcs11_generate(struct kv_token *token, const char *label,

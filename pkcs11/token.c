@@ -5,7 +5,6 @@
 
 #include <p11-kit/uri.h>
 
-#include "pkcs11/lock.h"
 #include "pkcs11/session.h"
 
 static void close_token(struct kv_token *base)
@@ -154,17 +153,35 @@ static enum kv_code open_slot(struct kv_pkcs11_token *token,
     return code == KV_OK ? log_in(token, slot->id, pin, err) : code;
 }
 
+static enum kv_code load(const struct kv_pkcs11_profile *profile, struct kv_pkcs11_module *module,
+                         struct kv_err *err)
+{
+    return kv_pkcs11_module_load(profile->module, profile->module_sha256, profile->init_args,
+                                 module, err);
+}
+
+enum kv_code kv_pkcs11_load(const struct kv_pkcs11_profile *profile,
+                            struct kv_pkcs11_module *module, struct kv_softhsm_guard *guard,
+                            struct kv_err *err)
+{
+    guard->count = 0;
+    *module = (struct kv_pkcs11_module){.f = NULL};
+    enum kv_code code = load(profile, module, err);
+    if (code != KV_OK || !kv_pkcs11_module_is_softhsm(module)) {
+        return code;
+    }
+    /* Only the loaded library says what it is, but C_Initialize reads the tokens, which another
+     * process may be writing: what it has read is thrown away, and read again under the guard. */
+    kv_pkcs11_module_clear(module);
+    code = kv_softhsm_guard(profile->writable, profile->writable_count, guard, err);
+    return code == KV_OK ? load(profile, module, err) : code;
+}
+
 enum kv_code kv_pkcs11_open(const struct kv_pkcs11_profile *profile, const struct kv_secret *pin,
                             struct kv_token **out, struct kv_err *err)
 {
     assert(profile->uri != NULL);
     assert(profile->lock_dir != NULL);
-    /* Held from before C_Initialize, which reads the files, until the login has written them. */
-    KV_CLEANUP(kv_close_fdp) int guard = -1;
-    enum kv_code code = kv_softhsm_guard(profile->softhsm_tokens, &guard, err);
-    if (code != KV_OK) {
-        return code;
-    }
     struct kv_pkcs11_token *token = calloc(1, sizeof *token);
     if (token == NULL) {
         return KV_REFUSE(err, KV_E_NO_MEMORY, "no memory for a token");
@@ -172,8 +189,9 @@ enum kv_code kv_pkcs11_open(const struct kv_pkcs11_profile *profile, const struc
     token->base.ops = &ops;
     token->session = CK_INVALID_HANDLE;
     token->lock = -1;
-    code = kv_pkcs11_module_load(profile->module, profile->module_sha256, profile->init_args,
-                                 &token->module, err);
+    /* held until the login has written the tokens */
+    KV_CLEANUP(kv_softhsm_guard_clear) struct kv_softhsm_guard guard = {.count = 0};
+    enum kv_code code = kv_pkcs11_load(profile, &token->module, &guard, err);
     if (code == KV_OK) {
         code = open_slot(token, profile, pin, err);
     }

@@ -9,12 +9,14 @@
 
 /* Borrowed strings; what the configuration says of a slot. */
 struct kv_pkcs11_profile {
-    const char *module;         /* absolute path */
-    const char *module_sha256;  /* lower-case hex, or NULL: not checked */
-    const char *uri;            /* RFC 7512, `pkcs11:token=…`; must match exactly one token */
-    const char *init_args;      /* pReserved of C_Initialize, or NULL */
-    const char *lock_dir;       /* folder of the lock files; must exist */
-    const char *softhsm_tokens; /* SoftHSM's token folder, guarded while logging in, or NULL */
+    const char *module;        /* absolute path */
+    const char *module_sha256; /* lower-case hex, or NULL: not checked */
+    const char *uri;           /* RFC 7512, `pkcs11:token=…`; must match exactly one token */
+    const char *init_args;     /* pReserved of C_Initialize, or NULL */
+    const char *lock_dir;      /* folder of the lock files; must exist */
+    /* folders that the module writes to; SoftHSM's tokens in them are guarded at a login */
+    const char *const *writable;
+    size_t writable_count;
     /* Log in although the token reports a wrong PIN since the last login (COUNT_LOW; never at the
      * last try). SoftHSM2 reports that after one wrong PIN, and only a login takes it back. For one
      * try that somebody asked for (`slot unlock`), never for a retry. */

@@ -18,6 +18,7 @@
 
 struct softhsm {
     char dir[64], tokens[96], conf[96];
+    const char *writable[1];
     struct kv_pkcs11_profile profile;
     struct kv_secret *pin, *so_pin;
 };
@@ -69,10 +70,12 @@ static inline struct softhsm *softhsm_new(void)
                   hsm->tokens);
     assert_int_equal(fclose(conf), 0);
     assert_int_equal(setenv("SOFTHSM2_CONF", hsm->conf, 1), 0);
+    hsm->writable[0] = hsm->tokens;
     hsm->profile = (struct kv_pkcs11_profile){.module = module,
                                               .uri = "pkcs11:token=unit",
                                               .lock_dir = hsm->dir,
-                                              .softhsm_tokens = hsm->tokens};
+                                              .writable = hsm->writable,
+                                              .writable_count = 1};
     hsm->pin = secret(USER_PIN);
     hsm->so_pin = secret(SO_PIN);
     return hsm;

@@ -165,7 +165,6 @@ static void a_check_tells_why_it_failed(void **state)
     kv_secret_free(hsm->pin);
     hsm->pin = right;
     /* a device that can nothing but log in: every row is told, the first failure is the result */
-    hsm->profile.softhsm_tokens = NULL;
     hsm->profile.module = KV_FAKE_MODULE;
     hsm->profile.uri = "pkcs11:serial=42";
     assert_int_equal(check(hsm, &seen, &err), KV_E_TOKEN_MECHANISM);

@@ -21,7 +21,6 @@ static void a_softhsm_is_software_and_a_device_only_claims(void **state)
     assert_int_equal(kv_token_random(token, random, sizeof random, NULL), KV_OK);
     assert_memory_not_equal(random, zero, sizeof zero);
     kv_token_close(token);
-    hsm->profile.softhsm_tokens = NULL;
     hsm->profile.module = KV_FAKE_MODULE;
     hsm->profile.uri = "pkcs11:serial=42";
     token = softhsm_open(hsm);
@@ -69,7 +68,6 @@ static void a_login_is_refused_before_the_last_tries(void **state)
                 {"lockless", KV_OK, KV_OK}, /* asked again without CKF_OS_LOCKING_OK */
                 {"hard", KV_OK, KV_OK}};
     struct softhsm *hsm = softhsm_new();
-    hsm->profile.softhsm_tokens = NULL;
     hsm->profile.module = KV_FAKE_MODULE;
     hsm->profile.uri = "pkcs11:serial=42";
     for (size_t i = 0; i < 2 * KV_COUNT(rows); i++) {
@@ -164,9 +162,47 @@ static void an_emptied_token_is_restored_from_its_copy(void **state)
     kv_token_close(token);
     /* without the guard such a token is gone */
     assert_int_equal(truncate(path, 0), 0);
-    hsm->profile.softhsm_tokens = NULL;
+    hsm->profile.writable_count = 0;
     token = NULL;
     assert_int_equal(kv_pkcs11_open(&hsm->profile, hsm->pin, &token, NULL), KV_E_TOKEN_ABSENT);
+    softhsm_free(hsm);
+}
+
+/* Bytes of a file; -1: there is none. */
+static off_t size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+static void the_guard_goes_by_what_the_library_says(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    char other[128], closed[160], module[128], path[512];
+    (void)snprintf(other, sizeof other, "%s/other", hsm->dir);
+    (void)snprintf(closed, sizeof closed, "%s/closed", other);
+    (void)snprintf(module, sizeof module, "%s/hsm.so", hsm->dir);
+    assert_int_equal(mkdir(other, 0700), 0);
+    assert_int_equal(mkdir(closed, 0), 0);
+    assert_int_equal(symlink(hsm->profile.module, module), 0);
+    kv_token_close(softhsm_open(hsm)); /* makes the copy */
+    softhsm_path(hsm, "token.object", path, sizeof path);
+    /* no SoftHSM: its folders are its own */
+    const struct kv_pkcs11_profile good = hsm->profile;
+    assert_int_equal(truncate(path, 0), 0);
+    hsm->profile.module = KV_FAKE_MODULE;
+    hsm->profile.uri = "pkcs11:serial=42";
+    kv_token_close(softhsm_open(hsm));
+    assert_int_equal(size_of(path), 0);
+    /* SoftHSM by another name, its tokens in the last of the folders */
+    const char *const writable[] = {"/dev/null", hsm->conf, other, hsm->tokens};
+    hsm->profile = good;
+    hsm->profile.module = module;
+    hsm->profile.writable = writable;
+    hsm->profile.writable_count = KV_COUNT(writable);
+    kv_token_close(softhsm_open(hsm));
+    assert_true(size_of(path) > 0);
     softhsm_free(hsm);
 }
 
@@ -191,6 +227,7 @@ static void opening_names_what_is_wrong(void **state)
     (void)state;
     struct softhsm *hsm = softhsm_ready();
     static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
+    static const char *const missing[] = {"/nonexistent"};
     const struct kv_pkcs11_profile good = hsm->profile;
     struct {
         enum kv_code want;
@@ -210,7 +247,7 @@ static void opening_names_what_is_wrong(void **state)
     rows[6].profile.module_sha256 = zeros;
     rows[7].profile.module = hsm->conf; /* no library */
     rows[8].profile.lock_dir = "/nonexistent";
-    rows[9].profile.softhsm_tokens = "/nonexistent";
+    rows[9].profile.writable = missing;
     for (size_t i = 0; i < KV_COUNT(rows); i++) {
         struct kv_token *token = NULL;
         struct kv_err err = {.msg = ""};
@@ -252,6 +289,7 @@ int main(void)
         cmocka_unit_test(a_second_process_is_held_off_until_the_first_is_gone),
         cmocka_unit_test(a_login_waits_while_another_process_logs_in),
         cmocka_unit_test(an_emptied_token_is_restored_from_its_copy),
+        cmocka_unit_test(the_guard_goes_by_what_the_library_says),
         cmocka_unit_test(an_empty_copy_never_replaces_and_is_never_made),
         cmocka_unit_test(opening_names_what_is_wrong),
         cmocka_unit_test(the_recorded_module_is_loaded),
