@@ -1,4 +1,5 @@
-/* The inside of an open PKCS#11 token, shared by token.c (opening, closing) and key.c (keys). */
+/* The inside of an open PKCS#11 token, shared by token.c (loading, opening, closing), key.c (keys),
+ * object.c (objects) and admin.c. */
 #ifndef KV_PKCS11_SESSION_H
 #define KV_PKCS11_SESSION_H
 
