@@ -365,6 +365,39 @@ static void unfounded(void **state)
     world_close(&full);
 }
 
+/* Everybody who is named has to have signed: one vote less founds nothing. */
+static void found_with_a_vote_less(void **state)
+{
+    (void)state;
+    struct world full;
+    world_open(&full);
+    const struct kv_record *found = full.entry[1].rec;
+    assert_int_equal(found->doc_count, 10); /* request, signature, four votes */
+    for (size_t out = 2; out < found->doc_count; out += 2) {
+        struct kv_err err = {0};
+        struct kv_state *fresh = kv_state_new();
+        struct kv_log_view log = {world_root_at, &full, 0, UINT64_MAX};
+        struct kv_bytes blobs[WORLD_BLOBS] = {kv_buf_bytes(&full.entry[0].blob[0])};
+        struct kv_blobs view = {blobs, 1};
+        assert_int_equal(kv_state_apply(fresh, full.entry[0].rec, &view, &log, &err), KV_OK);
+        struct kv_record *rec = kv_record_new(KV_EV_VAULT_FOUND);
+        kv_record_set(rec, KV_RK_REQ, found->req);
+        rec->seq = 1;
+        rec->ts_ms = found->ts_ms;
+        for (size_t i = 0; i < found->doc_count; i++) {
+            if (i != out && i != out + 1) {
+                blobs[rec->doc_count] = kv_buf_bytes(&full.entry[1].blob[i]);
+                kv_record_add_doc(rec, found->docs[i].kind, blobs[rec->doc_count]);
+            }
+        }
+        view.count = rec->doc_count;
+        assert_int_equal(kv_state_apply(fresh, rec, &view, &log, &err), KV_E_LEDGER_NOT_APPROVED);
+        kv_record_free(rec);
+        kv_state_free(fresh);
+    }
+    world_close(&full);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +405,7 @@ int main(void)
         cmocka_unit_test(grants),
         cmocka_unit_test(resumption),
         cmocka_unit_test(unfounded),
+        cmocka_unit_test(found_with_a_vote_less),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
