@@ -10,12 +10,12 @@
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/world.sh"
 
+# valid NIPs; only the first is the company's own
 NIP=Nip:5265877635
 OTHER_NIP=Nip:7010002139
 INTERNAL=InternalId:5265877635-12345
 test_number=0
 test_bad=0
-call_number=0
 
 ok() { test_number=$((test_number + 1)); printf 'ok %d - %s\n' $test_number "$*"; }
 not_ok() {
@@ -23,13 +23,14 @@ not_ok() {
     printf 'not ok %d - %s\n' $test_number "$*"
 }
 note() { sed 's/^/#   /' <<<"$*"; }
+said() { note "$* said: $(head -c 1500 "$W/said")"; }
 is() {
-    local sentence=$1 out; shift
-    if out=$("$@" 2>&1); then ok "$sentence"; else not_ok "$sentence"; note "$* said: ${out:0:1500}"; fi
+    local sentence=$1; shift # in this shell, so that what the command sets stays
+    if "$@" >"$W/said" 2>&1; then ok "$sentence"; else not_ok "$sentence"; said "$@"; fi
 }
 isnt() {
-    local sentence=$1 out; shift
-    if out=$("$@" 2>&1); then not_ok "$sentence"; note "$* said: ${out:0:1500}"; else ok "$sentence"; fi
+    local sentence=$1; shift
+    if "$@" >"$W/said" 2>&1; then not_ok "$sentence"; said "$@"; else ok "$sentence"; fi
 }
 equal() { # SENTENCE WANTED GOT
     if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1"; note "wanted '$2', got '${3:0:1500}'"; fi
@@ -69,10 +70,9 @@ call() { # USER METHOD PATH [BODY] [CURL OPTIONS…]
     local user=$1 method=$2 path=$3 body=${4:-} program=/usr/bin/curl out; shift $(($# < 4 ? $# : 4))
     [ "$user" != kv-erp ] || program=$CONNECTOR
     program=${PROGRAM:-$program}
-    call_number=$((call_number + 1))
     local options=(-sS --max-time 60 --unix-socket "$W/run/agent.sock" -X "$method" -w '\n%{http_code}')
     if [ "$method" = POST ]; then
-        options+=(-H "Idempotency-Key: ${KEY-key-$$-$call_number}" -H "Content-Type: ${TYPE-application/json}")
+        options+=(-H "Idempotency-Key: ${KEY-key-$SRANDOM$SRANDOM}" -H "Content-Type: ${TYPE-application/json}")
         [ -z "$body" ] || options+=(--data-binary "$body")
     fi
     out=$(as "$user" "$program" "${options[@]}" -D - "$@" "http://agent$path" 2>&1)
@@ -83,7 +83,7 @@ call() { # USER METHOD PATH [BODY] [CURL OPTIONS…]
     [ "$status" -ge 200 ] 2>/dev/null && [ "$status" -lt 300 ]
 }
 code() { jq -r '.code // empty' <<<"$answer" 2>/dev/null; }
-field() { jq -r ".$1 // empty" <<<"$answer" 2>/dev/null; }
+field() { jq -r ".$1 | values" <<<"$answer" 2>/dev/null; }
 header() { tr -d '\r' <"$W/head" | sed -n "s/^$1: //ip" | head -1; }
 
 # session CONTEXT [CURL OPTIONS…]: the ERP asks for a session
@@ -155,7 +155,8 @@ new_credential() { # ID
     kv credential self-sign "$1" --subject seal --nip 5265877635 --common-name Demo --organization Demo >"$W/out" 2>&1 ||
         die "self-sign: $(cat "$W/out")"
 }
-credential_is() { wait_for 20 eval "kv credential list --json | jq -e '.credentials[] | select(.id == \"$1\") | .state == \"$2\"'"; }
+credential_is() { wait_for 20 has_credential "$@"; }
+has_credential() { kv credential list --json | holds 'any(.credentials[]; .id == $id and .state == $state)' --arg id "$1" --arg state "$2"; }
 
 started() { # a world with a slot and an agent, unfounded
     harness_begin

@@ -82,8 +82,8 @@ while IFS='|' read -r sentence setup doing wanted http kind; do
 done <<<"$rows"
 
 calls_as kv-other $NIP
-is "the stranger is told how to register" jq -e --arg uid "$(id -u kv-other)" \
-    '.register | contains("--uid " + $uid) and contains("--exe /usr/bin/curl")' <<<"$answer"
+is "the stranger is told how to register" holds '.register | contains("--uid " + $uid) and contains("--exe /usr/bin/curl")' \
+    --arg uid "$(id -u kv-other)" <<<"$answer"
 equal "the changed program left its alarm and the suspension" \
     "alarm.exe-changed integ.suspend use.refused use.refused" \
     "$(records | jq -r 'select(.integ == "erp-changed" or (.who.id == "erp-changed" and .ev == "use.refused")) | .ev' | grep -v -e register -e activate | sort | xargs)"

@@ -22,6 +22,9 @@ wait_for() {
     done
 }
 
+# holds FILTER [OPTIONS…]: the JSON on standard input is there and fulfils it (jq 1.6 -e accepts no input)
+holds() { [ "$(jq "${@:2}" "$1" 2>/dev/null)" = true ]; }
+
 as() { local user=$1; shift; setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all -- "$@"; }
 kv() { "$BIN/ksefvault" --socket "$W/run/agent.sock" --config "$W/ksefvault.yaml" "$@"; }
 api() { curl -sS --max-time 60 --unix-socket "$W/run/agent.sock" "$@"; }
@@ -105,7 +108,7 @@ agent_answers() { api -f http://agent/v1/status; }
 # Nothing is starting any more: each slot is ready or says why it is not, and before founding the
 # ledger's key is there.
 agent_settled() {
-    agent_answers | jq -e '.state != "starting" and .courier == "ready"
+    agent_answers | holds '.state != "starting" and .courier == "ready"
         and all(.slots[]; .state != "agent.starting")
         and (.state != "unfounded" or (.next | startswith("Found")) or any(.slots[]; .state != "ready"))'
 }
