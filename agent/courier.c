@@ -306,5 +306,9 @@ int main(int argc, char **argv)
         kv_loop_run(courier.loop, &err) != KV_OK) {
         kv_program_die(&err);
     }
+    kv_courier_http_free(courier.http);
+    kv_channel_free(courier.vault);
+    kv_channel_free(courier.supervisor);
+    kv_loop_free(courier.loop);
     return 0;
 }

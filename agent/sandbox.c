@@ -1,5 +1,9 @@
 #include "agent/sandbox.h"
 
+#if KV_RELEASE && !KV_SANDBOX
+#error "what users run is confined: KV_SANDBOX is off in instrumented builds only"
+#endif
+
 #if KV_SANDBOX
 
 #include <errno.h>

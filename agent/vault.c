@@ -338,6 +338,31 @@ static void stop_serving(struct vault *v)
     }
 }
 
+/* Everything goes with the process; what held tokens is wiped on the way. */
+static void close_down(struct vault *v)
+{
+    vault_logins_clear(v);
+    vault_calls_clear(v);
+    vault_clients_clear(v);
+    vault_work_clear(v);
+    for (size_t i = 0; i < v->keeper_count; i++) {
+        kv_channel_free(v->keepers[i].channel);
+    }
+    kv_channel_free(v->gate);
+    kv_channel_free(v->courier);
+    kv_channel_free(v->supervisor);
+    kv_founding_free(v->founding);
+    kv_state_free(v->state);
+    kv_log_free(v->log);
+    kv_buf_clear(&v->programs);
+    kv_buf_clear(&v->modules);
+    kv_timer_free(v->sign_timer);
+    kv_timer_free(v->due_timer);
+    kv_timer_free(v->refusal_timer);
+    kv_loop_free(v->loop);
+    free(v);
+}
+
 int main(int argc, char **argv)
 {
     struct kv_err err;
@@ -365,5 +390,6 @@ int main(int argc, char **argv)
         kv_program_die(&err);
     }
     stop_serving(v);
+    close_down(v);
     return 0;
 }

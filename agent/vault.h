@@ -128,6 +128,7 @@ struct vault {
     bool signing;
     uint64_t signing_size;
     bool signer_down;
+    bool unsigned_tail; /* since the start: what a crash left uncovered is not signed yet */
     char signer_detail[192];
     int64_t uncovered_since_ms; /* loop clock; 0: all is covered */
     struct kv_timer *sign_timer, *due_timer;
@@ -159,6 +160,8 @@ void vault_after_flush(struct vault *v, effect_fn *fn, void *ctx);
 void vault_after_cover(struct vault *v, uint64_t seq, effect_fn *fn, void *ctx);
 /* The log's slot protects keys as well as the policy demands. */
 KV_MUST_USE enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err);
+/* Whether a use may be recorded now: also for a while without a signer. */
+KV_MUST_USE enum kv_code vault_may_use(struct vault *v, struct kv_err *err);
 /* Whether something may be given now. */
 KV_MUST_USE enum kv_code vault_may_give(struct vault *v, struct kv_err *err);
 void vault_turn_end(void *vault);
@@ -187,6 +190,8 @@ void vault_refuse(struct call *call, enum kv_code code, const char *detail);
 void vault_refuse_more(struct call *call, enum kv_code code, const char *detail,
                        struct kv_buf *fields);
 void vault_calls_gate_gone(struct vault *v);
+/* We stop: end all calls, wipe what was remembered. */
+void vault_calls_clear(struct vault *v);
 /* Whether the caller may read what only persons, root, and for its own things an integration see.
  */
 bool vault_is_reader(struct vault *v, const struct call *call);
@@ -208,11 +213,13 @@ void vault_inbox_answer(struct vault *v, const char *name, enum kv_code code, co
 /* Do what became due: the agent's own records, keys to generate. Called at each turn's end. */
 void vault_work_due(struct vault *v);
 void vault_due_timer(void *vault);
+void vault_work_clear(struct vault *v);
 void vault_work_keeper_gone(struct vault *v, const struct keeper *keeper);
 void vault_call_self_sign(struct call *call);
 
 /* ---- vault_login.c ---- */
 void vault_call_session_open(struct call *call);
+void vault_logins_clear(struct vault *v);
 
 /* ---- vault_use.c ---- */
 /* What a decision gives: copied, since the state goes on. */

@@ -125,6 +125,18 @@ void vault_calls_gate_gone(struct vault *v)
     }
 }
 
+void vault_calls_clear(struct vault *v)
+{
+    while (v->calls != NULL) {
+        vault_refuse(v->calls, KV_E_STARTING, "the agent stops");
+    }
+    while (v->remembered != NULL) {
+        struct remembered *next = v->remembered->next;
+        forget(v->remembered);
+        v->remembered = next;
+    }
+}
+
 bool vault_is_reader(struct vault *v, const struct call *call)
 {
     return call->uid == 0 || kv_state_reader(v->state, call->uid);

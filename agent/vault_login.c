@@ -635,3 +635,14 @@ void vault_call_session_open(struct call *call)
     kv_buf_init(&body, 16);
     ask_courier(login, KV_FRAME_KSEF_CHALLENGE, &body, on_challenge);
 }
+
+void vault_logins_clear(struct vault *v)
+{
+    while (v->logins != NULL) {
+        struct call *call;
+        while ((call = next_waiter(v->logins)) != NULL) {
+            vault_refuse(call, KV_E_STARTING, "the agent stops");
+        }
+        free_login(v->logins);
+    }
+}

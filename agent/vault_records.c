@@ -205,7 +205,7 @@ void vault_call_export(struct call *call)
     if (kv_log_covered(v->log) == kv_log_next_seq(v->log)) {
         note->covered = true;
         write_export(note);
-    } else if (v->signer_down) {
+    } else if (v->signer_down || v->unsigned_tail) {
         write_export(note);
     } else {
         vault_after_cover(v, kv_log_next_seq(v->log) - 1, on_checkpoint, note);

@@ -55,7 +55,7 @@ void vault_open_ledger(struct vault *v)
         vault_fatal(v, &err);
     }
     /* Until what a crash left uncovered is signed, nothing is given or used. */
-    v->signer_down = st->state == KV_LOG_GOOD;
+    v->unsigned_tail = st->state == KV_LOG_GOOD;
     memcpy(v->signer_detail, "the ledger's end is not signed yet", 35);
     vault_begin_serving(v);
 }

@@ -235,7 +235,7 @@ static enum kv_code found(struct vault *v, uint64_t *last, struct kv_err *err)
     if (kv_log_found(v->log, &v->log_key, err) != KV_OK) {
         return err->code;
     }
-    v->signer_down = false;
+    v->signer_down = v->unsigned_tail = false;
     enum kv_code code = KV_OK;
     for (size_t i = 0; code == KV_OK; i++) {
         kv_founding_record(v->founding, spki, i, &r);

@@ -74,7 +74,7 @@ enum kv_code vault_may_give(struct vault *v, struct kv_err *err)
         return KV_REFUSE(err, KV_E_CLOCK_BEHIND,
                          "the host's clock is behind the last record of the ledger");
     }
-    if (v->signer_down) {
+    if (v->signer_down || v->unsigned_tail) {
         return KV_REFUSE(err, KV_E_LEDGER_SIGNER, "%s", v->signer_detail);
     }
     if (kv_log_space(v->log, &space, err) != KV_OK) {
@@ -89,9 +89,9 @@ enum kv_code vault_may_give(struct vault *v, struct kv_err *err)
 
 /* Uses go on for a while without a signer; what is not covered then is bounded in number and age.
  */
-static enum kv_code may_use(struct vault *v, struct kv_err *err)
+enum kv_code vault_may_use(struct vault *v, struct kv_err *err)
 {
-    if (!v->signer_down) {
+    if (!v->signer_down || v->unsigned_tail) {
         return vault_may_give(v, err);
     }
     uint64_t open = kv_log_next_seq(v->log) - kv_log_covered(v->log);
@@ -126,7 +126,7 @@ static enum kv_code judge(struct vault *v, struct kv_record *rec, const struct k
     if (kv_event_row(rec->ev)->class == KV_STRICT && vault_may_give(v, err) != KV_OK) {
         return err->code;
     }
-    if (is_use(rec->ev) && may_use(v, err) != KV_OK) {
+    if (is_use(rec->ev) && vault_may_use(v, err) != KV_OK) {
         return err->code;
     }
     if (v->clock_behind && rec->ev == KV_EV_REQUEST_OPEN) {
@@ -290,6 +290,7 @@ static void on_signature(void *ctx, const struct kv_answer_frame *answer)
         signer_failed(v, code, err.msg, true);
         return;
     }
+    v->unsigned_tail = false;
     if (v->signer_down) {
         v->signer_down = false;
         kv_log(KV_LOG_INFO, "signer-up", "size=%llu", (unsigned long long)v->signing_size);

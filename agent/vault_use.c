@@ -238,7 +238,7 @@ bool vault_entitled(struct call *call, enum kv_op op, const char *ctx, struct en
         deny(call, &answer, op, ctx);
         return false;
     }
-    if (vault_may_give(v, &err) != KV_OK) {
+    if (vault_may_use(v, &err) != KV_OK) {
         vault_refuse(call, err.code, err.msg);
         return false;
     }

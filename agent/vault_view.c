@@ -80,7 +80,7 @@ static const char *next_step(const struct vault *v)
     if (strcmp(state, "serving") != 0) {
         return "Wait a moment.";
     }
-    if (v->signer_down) {
+    if (v->signer_down || v->unsigned_tail) {
         return kv_code_row(KV_E_LEDGER_SIGNER)->next;
     }
     if (kv_state_credential_count(v->state) == 0) {
@@ -147,7 +147,7 @@ static void view_status(struct vault *v, const struct call *call, struct kv_buf 
     kv_message_number(out, "records", kv_log_size(v->log));
     kv_message_number(out, "covered", kv_log_covered(v->log));
     vault_view_checkpoint(v, out);
-    kv_message_str(out, "signer", v->signer_down ? v->signer_detail : "ready");
+    kv_message_str(out, "signer", v->signer_down || v->unsigned_tail ? v->signer_detail : "ready");
     kv_message_str(out, "anchors",
                    "approvals name checkpoints; a disk put back as a whole is seen only with a "
                    "later checkpoint kept elsewhere (ledger verify --expect)");
@@ -159,7 +159,8 @@ static void view_health(struct vault *v, const struct call *call, struct kv_buf 
     (void)call;
     (void)vault_now(v);
     kv_message_str(out, "state", state_word(v));
-    kv_message_bool(out, "serving", v->started && !v->signer_down && !v->clock_behind);
+    kv_message_bool(out, "serving",
+                    v->started && !v->signer_down && !v->unsigned_tail && !v->clock_behind);
 }
 
 /* ---- requests ---- */

@@ -190,6 +190,18 @@ void vault_work_keeper_gone(struct vault *v, const struct keeper *keeper)
     kv_timer_arm(v->due_timer, RETRY_MS);
 }
 
+void vault_work_clear(struct vault *v)
+{
+    while (v->work != NULL) {
+        for (size_t i = 0; i < v->keeper_count; i++) {
+            if (v->keepers[i].channel != NULL) {
+                kv_channel_forget(v->keepers[i].channel, v->work);
+            }
+        }
+        drop_work(v->work);
+    }
+}
+
 void vault_due_timer(void *vault)
 {
     struct vault *v = vault;

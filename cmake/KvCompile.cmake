@@ -24,6 +24,7 @@ endforeach()
 add_library(kv_compile INTERFACE)
 target_include_directories(kv_compile INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(kv_compile INTERFACE _GNU_SOURCE KV_VERSION="${PROJECT_VERSION}"
+    KV_RELEASE=$<IF:$<CONFIG:Release,RelWithDebInfo,MinSizeRel>,1,0>
     $<$<BOOL:${KV_SANDBOX}>:KV_SANDBOX=1> $<$<NOT:$<BOOL:${KV_SANDBOX}>>:KV_SANDBOX=0>)
 
 set(kv_warnings -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wenum-conversion
