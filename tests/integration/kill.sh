@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# kill -9 of each program while calls run: what was answered is recorded, the supervisor replaces what
+# died, the ledger verifies, and the state is the same afterwards.
+. "$(dirname "$0")/harness.sh"
+founded
+ROUNDS=${ROUNDS:-3}
+
+# Callers in the background: sessions, and refusals by a stranger; each answered record number is kept.
+load_start() {
+    : >"$W/answered"; : >"$W/load.pids"
+    local i
+    for i in 1 2 3; do
+        ( while :; do
+            as kv-erp "$CONNECTOR" -sS --max-time 20 --unix-socket "$W/run/agent.sock" -H 'Content-Type: application/json' \
+                -H "Idempotency-Key: l$i-$SRANDOM$SRANDOM" -d "{\"context\":\"$NIP\"}" http://agent/v1/sessions 2>/dev/null |
+                jq -r 'select(.session) | "\(.record) \(.session)"' 2>/dev/null >>"$W/answered"
+        done ) &
+        echo $! >>"$W/load.pids"
+    done
+}
+load_stop() {
+    local pid
+    while read -r pid; do kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; done <"$W/load.pids"
+}
+
+# Every answered lease stands in the ledger under the number that was answered.
+acknowledged_is_recorded() {
+    local n session
+    records >"$W/all"
+    local size; size=$(record_count)
+    for ((n = 256; n < size; n += 256)); do records $n >>"$W/all"; done
+    [ -s "$W/answered" ] || { echo "nothing was answered"; return 1; }
+    while read -r n session; do
+        jq -s . "$W/all" | holds 'any(.[]; .seq == $n and .ev == "ksef.session" and .info.lease == $s)' --argjson n "$n" --arg s "$session" ||
+            { echo "record $n is not the lease $session: $(jq -c --argjson n "$n" 'select(.seq == $n)' "$W/all")"; return 1; }
+    done <"$W/answered"
+    echo "$(wc -l <"$W/answered") answers"
+}
+grants() { kv grant list --json | jq -c '[.grants[] | {id, state, operations, notAfter}]'; }
+
+before=$(grants)
+for program in gate courier keeper vault; do
+    for ((round = 1; round <= ROUNDS; round++)); do
+        wait_for 60 agent_settled || { not_ok "$program: the agent was not ready"; break; }
+        load_start
+        sleep 1.$((RANDOM % 9))
+        pid=$(agent_child $program)
+        kill -9 $pid || not_ok "$program: nothing to kill"
+        sleep 0.3
+        load_stop
+        wait_for 60 agent_settled || { not_ok "$program, round $round: not back: $(api http://agent/v1/status)"; break; }
+        is "$program killed, round $round: it is replaced" test "$(agent_child $program)" != "$pid"
+        is "$program killed, round $round: what was answered is recorded" acknowledged_is_recorded
+    done
+    is "$program killed: the ledger verifies" verify
+    equal "$program killed: the grants are the same" "$before" "$(grants)"
+    is "$program killed: sessions open again" session $NIP
+done
+
+for ((round = 1; round <= ROUNDS; round++)); do
+    load_start
+    sleep 1.$((RANDOM % 9))
+    kill -9 "$world_agent_pid"
+    wait "$world_agent_pid" 2>/dev/null
+    load_stop
+    wait_for 30 eval '! pgrep -f "^$BIN/ksefvault-" >/dev/null' || not_ok "programs outlive their supervisor"
+    agent_start
+    wait_for 60 agent_settled || not_ok "supervisor, round $round: not back"
+    is "supervisor killed, round $round: what was answered is recorded" acknowledged_is_recorded
+done
+is "supervisor killed: the ledger verifies" verify
+equal "supervisor killed: the grants are the same" "$before" "$(grants)"
+each() { jq -s . "$W/all" | holds "$1"; }
+is "no intent is left open" each '[.[] | select(.ev == "use.intent") | .seq] - [.[] | select(.ev == "use.outcome") | .of] | length == 0'
+is "crashes left outcomes unknown or none, never invented" each 'all(.[] | select(.ev == "use.outcome"); .out == "ok" or .out == "error" or .out == "unknown")'
+
+# ---- an orderly stop ----
+
+agent_stop
+agent_start
+wait_for 60 agent_settled
+last_stop() { records $(($(record_count) - 4)) | jq -s 'map(.ev)' | holds 'index("agent.stop") != null and index("agent.start") > index("agent.stop")'; }
+is "a stop by signal is the last record of its run" last_stop
+is "the ledger verifies" verify
+finish
