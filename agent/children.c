@@ -91,6 +91,7 @@ static void on_configured(void *ctx, const struct kv_answer_frame *answer)
            answer->code == KV_OK ? "ready" : "not-ready",
            "program=%s slot=%s code=%s detail=\"%s\"", kv_child_program(child->role), label(child),
            kv_code_word(answer->code), answer->detail);
+    child->ready = answer->code == KV_OK;
     child->latched = answer->code == KV_E_TOKEN_PIN || answer->code == KV_E_TOKEN_PIN_LOW ||
                      answer->code == KV_E_TOKEN_PIN_LOCKED || answer->code == KV_E_TOKEN_LATCHED;
     kv_supervisor_tell(child->sup, child, answer->code, answer->detail);
@@ -423,9 +424,11 @@ static void ended(struct kv_child *child, int status)
         for (size_t i = 1; i < sup->child_count; i++) {
             hang_up(&sup->children[i]);
         }
-    } else if (!child->latched) {
+    } else if (child->ready) {
+        /* one that never came up has told why already */
         kv_supervisor_tell(sup, child, KV_E_STARTING, "restarting");
     }
+    child->ready = false;
     if (!child->latched) {
         later(child);
     }

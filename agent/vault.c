@@ -203,7 +203,8 @@ static void on_peer(struct vault *v, const struct kv_frame *frame, int fd)
         struct keeper *keeper = keeper_of(v, slot);
         replace(v, &keeper->channel, fresh);
         keeper->ready = false;
-        keeper->code = KV_E_STARTING;
+        /* until it tells, what its predecessor died of says more than that it starts */
+        keeper->code = keeper->code == KV_OK ? KV_E_STARTING : keeper->code;
     }
 }
 
