@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# A slot with a wrong PIN: tried once, latched across restarts, unlocked by root alone. And keys of both
+# kinds: RSA logs in as EC does, checked by xmlsec1.
+. "$(dirname "$0")/harness.sh"
+founded
+
+status_is() { agent_answers | holds "$1"; }
+logins() { grep -c 'slot code=token.pin-wrong' "$W/agent.log"; }
+
+# ---- RSA and EC logins, checked by xmlsec1 ----
+
+received_is_good() {
+    xmlsec1 --verify --insecure --id-attr:Id http://uri.etsi.org/01903/v1.3.2#:SignedProperties "$W/ksef/received/latest.xml" >"$W/xmlsec" 2>&1 ||
+        { cat "$W/xmlsec"; return 1; }
+    grep -q 'SignedInfo References (ok/all): 2/2' "$W/xmlsec" && grep -q "$1" "$W/ksef/received/latest.xml"
+}
+digest_is_recorded() { # the SHA-256 of the request as the stand-in received it is in the record
+    local dig; dig=$(openssl dgst -sha256 -binary "$W/ksef/received/latest.xml" | base64)
+    records | jq -s . | holds 'any(.[]; .ev == "use.intent" and .op == "auth.xades" and .dig == $d)' --arg d "$dig"
+}
+session $NIP || die "no session: $answer"
+is "EC: xmlsec1 accepts the request as received" received_is_good 'ecdsa-sha256'
+is "EC: its digest is in the record" digest_is_recorded
+id=$(by cus-01 credential generate ksef-rsa --kind auth-certificate --key-type rsa-2048 --slot main --environment test --context $NIP \
+    --business-owner fin-01 --custodian cus-01 --reason "RSA") || die "credential: $(cat "$W/err")"
+approved "$id" fin-01 cus-02
+credential_is ksef-rsa key || die "no RSA key: $(kv credential list --json)"
+kv credential self-sign ksef-rsa --subject person --nip 5265877635 --common-name "Jan Żółć" --given-name Jan --surname Żółć >"$W/out" 2>&1 || die "self-sign: $(cat "$W/out")"
+by cus-01 grant revoke "$GRANT" >/dev/null
+CREDENTIAL=ksef-rsa new_grant erp-1 --context $NIP >/dev/null || die "grant"
+is "RSA: a session" session $NIP
+is "RSA: xmlsec1 accepts the request as received" received_is_good 'xmldsig-more#rsa-sha256'
+is "RSA: its digest is in the record" digest_is_recorded
+exists_twice() { kv credential self-sign ksef-rsa --subject seal --nip 5265877635 --common-name x --organization x; }
+isnt "a credential gets one certificate" exists_twice
+custody() { kv credential list --json | holds 'all(.credentials[]; .custody == "software")'; }
+is "custody says software" custody
+
+# ---- a wrong PIN ----
+
+printf 'not-the-pin' >"$W/pin/main"
+kill "$(agent_child keeper)"
+is "a wrong PIN is said so" wait_for 30 status_is '.slots[0].state == "token.pin-wrong"'
+is "and what to do next" status_is '.next | test("slot unlock")'
+sleep 4
+equal "it is tried once" 1 "$(logins)"
+agent_stop; agent_start
+is "after a restart the slot is latched, not tried" wait_for 30 status_is '.slots[0].state == "token.latched"'
+equal "still one try" 1 "$(logins)"
+printf '%s' "${WORLD_PIN:-4711-vault-pin}" >"$W/pin/main"
+sleep 3
+is "a corrected PIN alone changes nothing" status_is '.slots[0].state == "token.latched"'
+isnt "another account can't unlock" as kv-other "$BIN/ksefvault" --socket "$W/run/agent.sock" --config "$W/ksefvault.yaml" slot unlock main
+is "root unlocks the slot" kv slot unlock main
+is "the slot logs in" wait_for 60 status_is '.slots[0].state == "ready" and .signer == "ready"'
+is "sessions open again" session $NIP
+is "the ledger verifies" verify
+
+# ---- PIN files that others could read are not used ----
+
+chmod 0644 "$W/pin/main"
+kill "$(agent_child keeper)"
+is "a PIN file that others can read is refused" wait_for 30 status_is '.slots[0].state == "token.no-pin"'
+chmod 0400 "$W/pin/main"
+is "closed again, it is used" wait_for 60 status_is '.slots[0].state == "ready"'
+finish
