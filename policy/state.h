@@ -194,7 +194,9 @@ bool kv_state_reader(const struct kv_state *state, uint64_t uid);
 /* The seq of the record that holds exactly this text; false if none does. */
 bool kv_state_text_seq(const struct kv_state *state, const struct kv_hash *sha256, uint64_t *seq);
 
-/* SHA-256 over a canonical dump: equal iff the states decide alike. For tests. */
+/* The state as text, one fact a line: what golden ledgers are held to. */
+void kv_state_dump(const struct kv_state *state, struct kv_buf *out);
+/* SHA-256 over that text: equal iff the states decide alike. */
 struct kv_hash kv_state_digest(const struct kv_state *state);
 /* The file allowed_signers of an export, from the enrolments (APPROVALS §7). */
 void kv_state_allowed_signers(const struct kv_state *state, struct kv_buf *out);

@@ -82,19 +82,24 @@ static void dump_things(const struct kv_state *s, struct kv_buf *out)
     }
 }
 
-struct kv_hash kv_state_digest(const struct kv_state *state)
+void kv_state_dump(const struct kv_state *state, struct kv_buf *out)
 {
-    struct kv_buf out;
     char policy[KV_HASH_HEX_LEN];
-    kv_buf_init(&out, (size_t)256 << 20);
     kv_hash_hex(&state->policy, policy);
-    kv_buf_add_format(&out, "vault %s %d %d %llu %lld %llu %d %s %zu %zu\n", state->vault,
+    kv_buf_add_format(out, "vault %s %d %d %llu %lld %llu %d %s %zu %zu\n", state->vault,
                       state->test, state->founded, (unsigned long long)state->size,
                       (long long)state->last_ts_ms, (unsigned long long)state->start_seq,
                       state->cloned != NULL, policy, state->texts.count, state->nonces.count);
-    dump_people(state, &out);
-    dump_requests(state, &out);
-    dump_things(state, &out);
+    dump_people(state, out);
+    dump_requests(state, out);
+    dump_things(state, out);
+}
+
+struct kv_hash kv_state_digest(const struct kv_state *state)
+{
+    struct kv_buf out;
+    kv_buf_init(&out, (size_t)256 << 20);
+    kv_state_dump(state, &out);
     assert(!out.failed);
     struct kv_hash digest = kv_hash(kv_buf_bytes(&out));
     kv_buf_clear(&out);
