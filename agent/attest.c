@@ -79,24 +79,48 @@ enum kv_code kv_attest_file(int fd, struct kv_hash *out, struct kv_err *err)
     return KV_OK;
 }
 
+static bool ends_with(const char *part, size_t len, const char *end)
+{
+    size_t tail = strlen(end);
+    return len > tail && memcmp(part + len - tail, end, tail) == 0;
+}
+
+/* systemd.unit(5): letters, digits and `:-_.\@`. */
+static bool unit_name(const char *part, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = (uint8_t)part[i];
+        if (!kv_is_lower(c) && !kv_is_upper(c) && !kv_is_digit(c) &&
+            (c == 0 || strchr(":-_.\\@", c) == NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void kv_attest_unit(const char *cgroup, char out[static KV_UNIT_LEN])
 {
-    static const char *const ends[] = {".service", ".scope", ".socket"};
+    const char *line = strstr(cgroup, "0::/");
     out[0] = '\0';
-    for (const char *part = cgroup; part != NULL && *part != '\0';) {
-        size_t len = strcspn(part, "/\n");
-        for (size_t i = 0; i < KV_COUNT(ends); i++) {
-            size_t tail = strlen(ends[i]);
-            if (len > tail && len < KV_UNIT_LEN && memcmp(part + len - tail, ends[i], tail) == 0) {
-                memcpy(out, part, len);
-                out[len] = '\0';
-            }
-        }
-        part += len;
-        part += *part == '/' ? 1 : 0;
-        if (*part == '\n') {
-            break;
-        }
+    if (line == NULL || (line != cgroup && line[-1] != '\n')) {
+        return;
+    }
+    const char *part = line + 4;
+    size_t len = strcspn(part, "/\n");
+    /* Below user.slice an account makes groups as it likes, with any name: those prove nothing. */
+    if (len == 10 && memcmp(part, "user.slice", len) == 0) {
+        return;
+    }
+    while (ends_with(part, len, ".slice") && part[len] == '/') {
+        part += len + 1;
+        len = strcspn(part, "/\n");
+    }
+    /* The first group below the slices is the unit; deeper ones may be delegated to it. */
+    bool unit = ends_with(part, len, ".service") || ends_with(part, len, ".scope") ||
+                ends_with(part, len, ".socket");
+    if (unit && len < KV_UNIT_LEN && unit_name(part, len)) {
+        memcpy(out, part, len);
+        out[len] = '\0';
     }
 }
 

@@ -23,7 +23,8 @@ struct kv_attestation {
 KV_MUST_USE enum kv_code kv_attest(int pidfd, struct kv_attestation *out, struct kv_err *err);
 /* SHA-256 of an open file, remembered by its identity and times. */
 KV_MUST_USE enum kv_code kv_attest_file(int fd, struct kv_hash *out, struct kv_err *err);
-/* The unit of a cgroup path: the last component that ends in .service, .scope or .socket. */
+/* The system unit of /proc/PID/cgroup (cgroup v2): the first group below the slices, "" for what
+ * runs below user.slice, where an account may name groups as it likes. */
 void kv_attest_unit(const char *cgroup, char out[static KV_UNIT_LEN]);
 
 #endif

@@ -124,6 +124,11 @@ struct vault {
     int64_t now_ms; /* 0: not read yet in this turn */
     uint64_t mono_us;
     bool dirty; /* records wait for the flush */
+    /* What the next record brings along, stored only if it is accepted: the side rows behind its
+     * commitments, the policy text that it asks for. Borrowed. */
+    const struct kv_side_row *rows;
+    size_t row_count;
+    struct kv_bytes text;
     struct effects on_flush, on_cover;
     bool signing;
     uint64_t signing_size;

@@ -204,6 +204,26 @@ static call_fn *const handlers[KV_CALL_COUNT] = {
     [KV_CALL_SLOT_UNLOCK] = call_slot_unlock,
 };
 
+/* A token that was given is repeated only while its grant stands. */
+static bool still_entitled(const struct call *call)
+{
+    struct vault *v = call->vault;
+    struct kv_answer answer;
+    struct kv_field field[KV_FIELDS_MAX];
+    struct kv_err err;
+    char context[KV_CONTEXT_LEN];
+    if (!v->started ||
+        kv_message_read(kv_buf_bytes(&call->args), kv_call_row(call->call)->args, field, &err) !=
+            KV_OK ||
+        !kv_field_copy(&field[0], context, sizeof context)) {
+        return false;
+    }
+    struct kv_caller caller = vault_caller(call->client);
+    struct kv_moment moment = vault_moment(v);
+    kv_state_question(v->state, &caller, KV_OP_SESSION_OPEN, context, &moment, &answer);
+    return answer.code == KV_OK;
+}
+
 /* True if the call was answered from memory, or is refused because its key was used for another. */
 static bool repeated(struct call *call)
 {
@@ -213,6 +233,10 @@ static bool repeated(struct call *call)
             continue;
         }
         bool same = kv_hash_equal(&r->args_hash, &call->args_hash);
+        if (same && r->code == KV_OK && call->call == KV_CALL_SESSION_OPEN &&
+            !still_entitled(call)) {
+            return false; /* revoked meanwhile: refused as any call, and recorded */
+        }
         enum kv_code code = same ? r->code : KV_E_IDEMPOTENCY;
         const char *detail = same ? r->detail : "this Idempotency-Key was used for another request";
         struct kv_bytes fields = same ? kv_bytes(r->fields, r->len) : KV_BYTES_NULL;

@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX       512
-#define ACCEPT_MAX        32 /* per turn */
+#define CLIENTS_UID_MAX   128 /* so that one account can't shut the others out */
+#define ACCEPT_MAX        32  /* per turn */
 #define ATTEST_TIMEOUT_MS 10000
 
 static void free_client(struct client *client)
@@ -146,13 +147,14 @@ static void admit(struct vault *v, int fd, const struct kv_peer *peer)
     }
 }
 
-static size_t count(const struct vault *v)
+static bool room_for(const struct vault *v, uid_t uid)
 {
-    size_t n = 0;
+    size_t all = 0, own = 0;
     for (const struct client *c = v->clients; c != NULL; c = c->next) {
-        n++;
+        all++;
+        own += c->uid == uid;
     }
-    return n;
+    return all < CLIENTS_MAX && own < CLIENTS_UID_MAX;
 }
 
 static void on_listener(void *ctx, uint32_t events)
@@ -166,11 +168,14 @@ static void on_listener(void *ctx, uint32_t events)
         if (fd < 0) {
             return; /* EAGAIN, or a caller that hung up already */
         }
-        if (count(v) >= CLIENTS_MAX || kv_peer_read(fd, &peer, &err) != KV_OK) {
+        if (kv_peer_read(fd, &peer, &err) != KV_OK) {
             kv_close_fdp(&fd);
-            continue;
+        } else if (!room_for(v, peer.uid)) {
+            kv_close_fdp(&peer.pidfd);
+            kv_close_fdp(&fd);
+        } else {
+            admit(v, fd, &peer);
         }
-        admit(v, fd, &peer);
     }
 }
 

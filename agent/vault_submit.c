@@ -168,15 +168,6 @@ static void alarm_checkpoint(struct vault *v, struct kv_bytes text)
     }
 }
 
-static enum kv_code store_policy(struct vault *v, const struct kv_submission *sub,
-                                 struct kv_err *err)
-{
-    if (sub->policy.len == 0) {
-        return KV_OK;
-    }
-    return kv_log_put_blobs(v->log, &sub->policy, 1, err);
-}
-
 /* Judge and record one text. */
 static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub,
                             const struct kv_field *rows_field, struct kv_err *err)
@@ -201,18 +192,19 @@ static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub
     memcpy(s->request, draft.rec->req, sizeof s->request);
     enum kv_code code =
         rows_field == NULL ? KV_OK : read_rows(rows_field, draft.rec, rows, &row_count, err);
-    if (code == KV_OK && row_count > 0) {
-        code = kv_log_put_rows(v->log, rows, row_count, err);
-    }
-    if (code == KV_OK) {
-        code = store_policy(v, sub, err);
-    }
     if (code != KV_OK) {
         kv_record_free(draft.rec);
         return code;
     }
+    v->rows = rows;
+    v->row_count = row_count;
+    bool policy =
+        strcmp(kv_record_info_get_str(draft.rec, "action"), kv_action_word(KV_ACTION_POLICY)) == 0;
+    v->text = policy ? sub->policy : KV_BYTES_NULL;
     bool strict = kv_event_row(draft.rec->ev)->class == KV_STRICT;
     code = vault_record(v, draft.rec, draft.blobs, &s->seq, err);
+    v->row_count = 0;
+    v->text = KV_BYTES_NULL;
     if (code == KV_E_APPR_CHECKPOINT) {
         alarm_checkpoint(v, sub->text);
     }

@@ -5,6 +5,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "ledger/encode.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +138,10 @@ static enum kv_code judge(struct vault *v, struct kv_record *rec, const struct k
     rec->ts_ms = vault_now(v);
     rec->mono_us = v->mono_us;
     memcpy(rec->boot, v->boot, sizeof rec->boot);
+    rec->has_prev = rec->seq > 0;
+    if (kv_record_check(rec, err) != KV_OK) {
+        return err->code; /* what could not be written must not change the state */
+    }
     return kv_state_apply(v->state, rec, &set, &view, err);
 }
 
@@ -150,7 +155,9 @@ enum kv_code vault_record(struct vault *v, struct kv_record *rec, const struct k
     }
     make_room(v);
     /* The state has taken the record: from here on only the ledger can fail, and then we end. */
-    if (kv_log_put_blobs(v->log, blobs, rec->doc_count, err) != KV_OK ||
+    if ((v->row_count > 0 && kv_log_put_rows(v->log, v->rows, v->row_count, err) != KV_OK) ||
+        (v->text.len > 0 && kv_log_put_blobs(v->log, &v->text, 1, err) != KV_OK) ||
+        kv_log_put_blobs(v->log, blobs, rec->doc_count, err) != KV_OK ||
         kv_log_append(v->log, rec, err) != KV_OK) {
         vault_fatal(v, err);
     }
