@@ -111,7 +111,7 @@ static void each_refusal_has_its_reason(void **state)
     request_grant(&w, "csr.sign", "2", id);
     must_ask(&w, c, KV_OP_CSR_SIGN, KV_E_GRANT_WAITING);
     world_approve(&w, id);
-    must_ask(&w, c, KV_OP_CSR_SIGN, KV_E_GRANT_EARLY); /* approved, not begun */
+    must_ask(&w, c, KV_OP_CSR_SIGN, KV_E_GRANT_EARLY);                 /* approved, not begun */
     assert_int_equal(ask(&w, c, KV_OP_CSR_SIGN).retry_after_s, 86399); /* at most what is sent */
     w.now_ms += KV_DAY_MS - 10 * KV_SECOND_MS;
     assert_int_equal(ask(&w, c, KV_OP_CSR_SIGN).retry_after_s, 11);

@@ -2,8 +2,8 @@
 #ifndef KV_TESTS_UNIT_POLICY_VECTOR_H
 #define KV_TESTS_UNIT_POLICY_VECTOR_H
 
-#include "tests/unit/kv_test.h"
 #include "core/bytes.h"
+#include "tests/unit/kv_test.h"
 
 #include <jansson.h>
 #include <stdio.h>
