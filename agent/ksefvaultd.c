@@ -1,6 +1,7 @@
 /* ksefvaultd: reads the configuration, prepares folders and the socket, starts and replaces the
  * other programs (agent/supervisor.h). */
 #include "agent/attest.h"
+#include "agent/program.h"
 #include "agent/supervisor.h"
 
 #include "core/log.h"
@@ -320,6 +321,7 @@ static enum kv_code run(const char *path, bool only_check, struct kv_err *err)
     enum kv_code code = folders(config, err);
     code = code != KV_OK ? code : find_programs(sup, err);
     code = code != KV_OK ? code : listener(config->socket, &sup->listener, err);
+    code = code != KV_OK ? code : kv_program_limits(err);
     code = code != KV_OK ? code : kv_secret_harden_process(err);
     code = code != KV_OK ? code : kv_loop_new(&sup->loop, err);
     code = code != KV_OK ? code : kv_loop_on_terminate(sup->loop, on_terminate, sup, err);

@@ -3,9 +3,12 @@
 #include "core/log.h"
 #include "core/secret.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 _Noreturn void kv_program_die(const struct kv_err *err)
@@ -27,13 +30,31 @@ void kv_program_args(int argc, char **argv, const char *name, const char *about)
     }
 }
 
+/* Room for all connections and their pidfds; the soft limit of 1024 is made for select(). */
+#define FILES_MAX 4096
+
+enum kv_code kv_program_limits(struct kv_err *err)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "RLIMIT_NOFILE");
+    }
+    files.rlim_cur = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "RLIMIT_NOFILE");
+    }
+    /* a log that nobody reads any more must not end us */
+    (void)signal(SIGPIPE, SIG_IGN);
+    return KV_OK;
+}
+
 struct kv_loop *kv_program_start(const char *name)
 {
     struct kv_err err;
     struct kv_loop *loop = NULL;
     kv_log_init(name, KV_LOG_INFO);
-    if (kv_secret_harden_process(&err) != KV_OK || kv_secret_heap_init(&err) != KV_OK ||
-        kv_loop_new(&loop, &err) != KV_OK) {
+    if (kv_program_limits(&err) != KV_OK || kv_secret_harden_process(&err) != KV_OK ||
+        kv_secret_heap_init(&err) != KV_OK || kv_loop_new(&loop, &err) != KV_OK) {
         kv_program_die(&err);
     }
     return loop;

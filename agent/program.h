@@ -14,6 +14,8 @@ enum {
 
 /* Answer --version and --help of a program that nobody starts by hand; exits then. */
 void kv_program_args(int argc, char **argv, const char *name, const char *about);
+/* Descriptors enough, and no death by SIGPIPE; for the supervisor too. */
+KV_MUST_USE enum kv_code kv_program_limits(struct kv_err *err);
 /* Log, harden, set the secret heap up, make the loop. Exits with a message if it can't. */
 struct kv_loop *kv_program_start(const char *name);
 /* The last words of a program that can't go on: log and exit 1. */
