@@ -3,7 +3,7 @@
 # died, the ledger verifies, and the state is the same afterwards.
 . "$(dirname "$0")/harness.sh"
 founded
-ROUNDS=${ROUNDS:-3}
+ROUNDS=${ROUNDS:-10} # of five programs: 50 kills
 
 # Callers in the background: sessions, and refusals by a stranger; each answered record number is kept.
 load_start() {
