@@ -82,7 +82,7 @@ is "crashes left outcomes unknown or none, never invented" each 'all(.[] | selec
 agent_stop
 agent_start
 wait_for 60 agent_settled
-last_stop() { records $(($(record_count) - 4)) | jq -s 'map(.ev)' | holds 'index("agent.stop") != null and index("agent.start") > index("agent.stop")'; }
+last_stop() { records $(($(record_count) - 30)) | jq -s 'map(.ev)' | holds 'rindex("agent.stop") != null and rindex("agent.start") == rindex("agent.stop") + 1'; }
 is "a stop by signal is the last record of its run" last_stop
 is "the ledger verifies" verify
 finish
