@@ -168,6 +168,36 @@ static void alarm_checkpoint(struct vault *v, struct kv_bytes text)
     }
 }
 
+/* The answer to a recorded text, when its record allows it: an approval's not before its
+ * checkpoint, as the first time. */
+static enum kv_code answer_after(struct submitted *s, bool strict, struct kv_err *err)
+{
+    struct vault *v = s->vault;
+    if (!strict || s->seq < kv_log_covered(v->log)) {
+        vault_after_flush(v, on_done, s);
+        return KV_OK;
+    }
+    if (vault_may_give(v, err) != KV_OK) {
+        return err->code;
+    }
+    vault_after_cover(v, s->seq, on_done, s);
+    return KV_OK;
+}
+
+/* A repeated text gets the recorded answer. Of signed texts only approvals are strict. */
+static enum kv_code repeat(struct submitted *s, struct kv_bytes text, struct kv_err *err)
+{
+    struct kv_statement *st = NULL;
+    if (kv_statement_parse(text, &st, NULL, err) != KV_OK) {
+        return err->code;
+    }
+    s->repeated = true;
+    kv_statement_copy(st, KV_KEY_REQUEST, s->request, sizeof s->request);
+    bool strict = kv_bytes_is(kv_statement_get(st, KV_KEY_DECISION), "approve");
+    kv_statement_free(st);
+    return answer_after(s, strict, err);
+}
+
 /* Judge and record one text. */
 static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub,
                             const struct kv_field *rows_field, struct kv_err *err)
@@ -178,13 +208,7 @@ static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub
     size_t row_count = 0;
     struct kv_hash hash = kv_hash(sub->text);
     if (kv_state_text_seq(v->state, &hash, &s->seq)) {
-        s->repeated = true; /* a repeated text gets the recorded answer */
-        struct kv_statement *st = NULL;
-        if (kv_statement_parse(sub->text, &st, NULL, err) == KV_OK) {
-            kv_statement_copy(st, KV_KEY_REQUEST, s->request, sizeof s->request);
-            kv_statement_free(st);
-        }
-        return KV_OK;
+        return repeat(s, sub->text, err);
     }
     if (kv_state_draft(v->state, sub, &draft, err) != KV_OK) {
         return err->code;
@@ -208,14 +232,7 @@ static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub
     if (code == KV_E_APPR_CHECKPOINT) {
         alarm_checkpoint(v, sub->text);
     }
-    if (code == KV_OK) {
-        if (strict) {
-            vault_after_cover(v, s->seq, on_done, s);
-        } else {
-            vault_after_flush(v, on_done, s);
-        }
-    }
-    return code;
+    return code == KV_OK ? answer_after(s, strict, err) : code;
 }
 
 /* ---- founding ---- */
@@ -384,8 +401,6 @@ static void submit(struct submitted *s, const struct kv_submission *sub,
     enum kv_code code = hand_in(s, sub, rows, &err);
     if (code != KV_OK) {
         failed(s, code, err.msg);
-    } else if (s->repeated) {
-        on_done(s, KV_OK, "");
     }
 }
 

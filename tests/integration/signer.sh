@@ -4,7 +4,7 @@
 . "$(dirname "$0")/harness.sh"
 founded
 
-status_is() { agent_answers | holds "$1"; }
+status_is() { agent_answers | holds "$@"; }
 pull() { # the token's folder is gone, and the keeper has to start anew
     mv "$W/keeper/tokens" "$W/keeper/away" && mkdir "$W/keeper/tokens" &&
         chown ksefvault-keeper:ksefvault-keeper "$W/keeper/tokens" && kill "$(agent_child keeper)"
@@ -53,11 +53,36 @@ is "the ledger verifies" verify
 
 # ---- a strict answer never leaves before its checkpoint ----
 
-# The record of each approval is covered by the checkpoint that stood when the answer came.
+# The keeper is stopped: it is there and does not answer. Whoever waits for its signature waits; what
+# needs none goes on.
 id=$(request_grant erp-1 --context $INTERNAL) || die "request"
-for who in fin-01 cus-01; do
-    kv approve "$id" --as $who --key "$W/people/$who" --yes --json >"$W/out" 2>/dev/null || die "approve"
-    n=$(jq .record "$W/out")
-    is "the approval by $who was covered when it was answered" test "$(sed -n 2p "$W/state/ledger/public/checkpoint")" -gt "$n"
-done
+statement() { # PERSON FILE
+    kv statement "$id" --as "$1" --key "$(key_of "$1")" --out "$2" >/dev/null && sign "$1" "$2" &&
+        jq -n --rawfile text "$2" --rawfile signature "$2.sig" '{text: $text, signature: $signature}' >"$2.json"
+}
+statement fin-01 "$W/slow" || die "statement"
+hand_in() { # NAME: in the background; its answer is in the file NAME
+    as kv-other curl -sS --max-time 40 --unix-socket "$W/run/agent.sock" -H 'Content-Type: application/json' \
+        -H "Idempotency-Key: $1" -d "@$W/slow.json" http://agent/v1/submissions >"$W/$1" &
+}
+chmod 0644 "$W/slow.json"
+recorded() { records "$size" | jq -s . | holds 'any(.[]; .ev == "approve")'; }
+wait_for 10 all_covered
+size=$(record_count) keeper=$(agent_child keeper)
+kill -STOP "$keeper"
+hand_in first; first=$!
+is "an approval is recorded while the keeper does not answer" wait_for 5 recorded
+hand_in again; again=$!
+is "… other turns go on: a grant is suspended at once" timeout 5 "$BIN/ksefvault" --socket "$W/run/agent.sock" --config "$W/ksefvault.yaml" \
+    grant suspend "$new" --as fin-01 --key "$W/people/fin-01"
+equal "… the approval is not answered" "" "$(cat "$W/first")"
+equal "… nor is the same text, handed in again" "" "$(cat "$W/again")"
+is "… and no checkpoint covers it" status_is '.covered <= $size' --argjson size "$size"
+kill -CONT "$keeper"
+wait $first $again
+n=$(jq .record "$W/first")
+equal "answered with the number of its record" approve "$(record "$n" | jq -r .ev)"
+equal "… also to who handed it in again" "$n true" "$(jq -r '"\(.record) \(.repeated)"' "$W/again")"
+is "… and covered then" test "$(sed -n 2p "$W/state/ledger/public/checkpoint")" -gt "$n"
+is "the ledger verifies" verify
 finish
