@@ -231,6 +231,16 @@ static void give_listener(struct kv_supervisor *sup)
     }
 }
 
+/* Those that waited for the vault, or whose own time has not come since they died with it. */
+static void bring_along(struct kv_supervisor *sup)
+{
+    for (size_t i = 1; i < sup->child_count; i++) {
+        if (sup->children[i].pid == 0) {
+            kv_timer_arm(sup->children[i].respawn, 0);
+        }
+    }
+}
+
 void kv_child_start(struct kv_child *child)
 {
     struct kv_supervisor *sup = child->sup;
@@ -238,6 +248,9 @@ void kv_child_start(struct kv_child *child)
     struct kv_buf body;
     if (sup->stopping || child->pid != 0 || child->latched) {
         return;
+    }
+    if (child->role != KV_ROLE_VAULT && sup->children[0].pid == 0) {
+        return; /* nobody to be introduced to: the vault brings it along when it is there */
     }
     enum kv_code code = spawn(child, &err);
     if (code == KV_OK) {
@@ -258,6 +271,7 @@ void kv_child_start(struct kv_child *child)
     }
     if (child->role == KV_ROLE_VAULT) {
         give_listener(sup);
+        bring_along(sup);
     } else {
         introduce(child);
     }

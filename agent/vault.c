@@ -225,7 +225,8 @@ static void on_child(struct vault *v, const struct kv_frame *frame)
         keeper_ready(v, keeper);
     } else {
         keeper->ready = false;
-        keeper->code = (enum kv_code)field[2].number;
+        /* one that was ready and is gone before we heard so: its end is told next */
+        keeper->code = field[2].number == KV_OK ? KV_E_STARTING : (enum kv_code)field[2].number;
         bool fits = kv_field_copy(&field[3], keeper->detail, sizeof keeper->detail);
         keeper->detail[fits ? sizeof keeper->detail - 1 : 0] = '\0';
     }
