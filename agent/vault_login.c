@@ -95,10 +95,7 @@ static void add_waiter(struct login *login, struct call *call)
     }
     *waiter = (struct waiter){login->waiters, call};
     login->waiters = waiter;
-    int64_t left = call->deadline_ms - kv_loop_clock_ms();
-    if (!kv_timer_armed(login->impatience)) {
-        kv_timer_arm(login->impatience, left);
-    }
+    kv_timer_arm(login->impatience, 0); /* it finds the next deadline by itself */
 }
 
 /* A failure before or after the intent: the intent gets its outcome, the callers their refusal. */
