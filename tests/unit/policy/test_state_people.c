@@ -275,6 +275,56 @@ static void a_request_that_nobody_could_complete_is_refused_at_once(void **state
     world_close(&w);
 }
 
+static void only_finance_and_custodians_take_people_away(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    must_refuse(&w, act(&w, "req-01", KV_ACT_LEAVE, "person fin-02", "left-on", "2026-01-05"),
+                KV_E_ACT_ENTITLED);
+    must_refuse(&w, act_on_key(&w, "req-01", KV_ACT_RETIRE, "fin-02", 0), KV_E_ACT_ENTITLED);
+    world_must(&w, act_on_key(&w, "req-01", KV_ACT_RETIRE, "req-01", 0)); /* her own */
+    world_close(&w);
+}
+
+static void an_uncovered_key_signs_nothing_yet(void **state)
+{
+    (void)state;
+    struct world w;
+    struct world_text text;
+    char id[KV_ULID_LEN];
+    world_open(&w);
+    const struct signer *own = world_signer(&w, "fin-01.b");
+    world_request(&w, &text, "req-01", KV_ACTION_KEY_ENROL, "person", "fin-01", "key",
+                  own->fingerprint, "public-key", own->line, "key-not-after", "-", "replaces-key",
+                  "-", NULL);
+    world_prove(&w, &text, "fin-01.b");
+    memcpy(id, text.request, sizeof id);
+    world_must(&w, hand_in(&w, &text));
+    world_approve(&w, id);
+    w.covered = kv_state_size(w.state) - 1; /* all but key.enrol itself */
+    must_refuse(&w, act_on_key(&w, "fin-01.b", KV_ACT_RETIRE, "fin-02", 0), KV_E_LEDGER_COVER);
+    w.covered++;
+    world_must(&w, act_on_key(&w, "fin-01.b", KV_ACT_RETIRE, "fin-02", 0));
+    world_close(&w);
+}
+
+static void a_policy_may_narrow_the_keys_that_approve(void **state)
+{
+    (void)state;
+    struct world w;
+    char id[KV_ULID_LEN];
+    world_open_with(&w, "version: 1\n"
+                        "approvals:\n"
+                        "  default: {finance: 1, custodian: 1}\n"
+                        "key-types:\n"
+                        "  finance: [sk-ssh-ed25519@openssh.com]\n"
+                        "custody-minimum: software\n");
+    /* all founders have plain keys: nobody of finance could approve */
+    must_refuse(&w, ask_enrolment(&w, "aud-01", "aud-01", "auditor", id), KV_E_APPR_NO_QUORUM);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +338,9 @@ int main(void)
         cmocka_unit_test(what_a_compromised_key_resumed_is_suspended_again),
         cmocka_unit_test(the_agent_suspends_only_for_a_reason),
         cmocka_unit_test(a_new_key_signs_its_own_enrolment),
+        cmocka_unit_test(only_finance_and_custodians_take_people_away),
+        cmocka_unit_test(an_uncovered_key_signs_nothing_yet),
+        cmocka_unit_test(a_policy_may_narrow_the_keys_that_approve),
         cmocka_unit_test(two_keys_of_one_person_are_one_person),
         cmocka_unit_test(a_request_that_nobody_could_complete_is_refused_at_once),
     };
