@@ -85,6 +85,7 @@ X(GRANT_RATE, "policy.rate", 429, LATER, AFTER, "The grant's rate is used up.", 
 X(GRANT_WAITING, "policy.grant-waiting", 403, WAITING, WHEN_LIFTED, "The grant waits for approvals.", "`ksefvault request list` tells what is missing.") \
 X(CRED_STATE, "policy.credential-not-ready", 403, REFUSED, WHEN_LIFTED, "The credential is not usable: it has no certificate yet, is expired or revoked.", "`ksefvault credential list` tells; for KSeF TEST, root gives it a certificate: `ksefvault credential self-sign --help`.") \
 X(CERT_EXPIRED, "policy.certificate-expired", 403, REFUSED, WHEN_LIFTED, "The credential's certificate is not valid at this time.", "Create a credential with a new certificate; finance and a custodian approve.") \
+X(CRED_PURPOSE, "policy.credential-purpose", 403, REFUSED, WHEN_LIFTED, "The credential is of another kind than the operation needs: an authentication certificate logs in, an Offline certificate signs codes, and neither does the other's work.", "Ask for a grant with a credential of the right kind: `ksefvault credential list` shows the kinds.") \
 X(CUSTODY, "policy.custody-minimum", 403, REFUSED, WHEN_LIFTED, "The slot protects keys less well than the policy demands.", "Use a hardware slot; a software slot needs a vault founded with --test.") \
 X(NOT_ALLOWED, "policy.not-allowed", 403, REFUSED, NEVER, "This account may not make this call.", "The message names who may.") \
 X(POLICY_TEXT, "policy.text", 400, USAGE, NEVER, "The policy text is not valid.", "Correct the line and key that the message names; `ksefvault policy check FILE`.") \
@@ -116,6 +117,9 @@ X(LEDGER_ILLEGAL, "ledger.illegal", 500, FAILED, NEVER, "A record is not one tha
 X(LEDGER_NOT_APPROVED, "ledger.not-approved", 500, FAILED, NEVER, "A record gives something that was not approved by the people it needs.", "`ksefvault ledger verify` names it; tell an auditor.") \
 X(LEDGER_NEWER, "ledger.newer-version", 503, UNREACHABLE, NEVER, "The ledger was written by a newer version.", "Install that version; this one only reads.") \
 X(LEDGER_LOCKED, "ledger.locked", 409, FAILED, AFTER, "Another agent uses this ledger.", "Stop the other agent.") \
+X(CODE_LINK, "code.link", 400, USAGE, NEVER, "This is not a link of a KSeF QR code.", "Give the whole link, as the QR code holds it, in quotes.") \
+X(CODE_CERTIFICATE, "code.certificate", 400, FAILED, NEVER, "The code was not issued under this certificate.", "Give the Offline certificate whose serial number stands in the link.") \
+X(CODE_SIGNATURE, "code.signature", 400, FAILED, NEVER, "The code's signature is not good.", "The code was changed, or made with another key: do not accept the invoice on its strength.") \
 X(KSEF_UNREACHABLE, "ksef.unreachable", 502, LATER, AFTER, "KSeF could not be reached.", "Check network, proxy and CA file; `ksefvault status`.") \
 X(KSEF_TLS, "ksef.tls", 502, FAILED, WHEN_LIFTED, "The connection to KSeF is not trusted.", "Check the CA file and host name in the configuration; never switch verification off.") \
 X(KSEF_BUSY, "ksef.busy", 503, LATER, AFTER, "The login at KSeF is still under way.", "Repeat the call with the same Idempotency-Key after Retry-After.") \
