@@ -264,6 +264,7 @@ struct kv_answer {
     bool exe_changed;  /* the executable is not the approved one: alarm, and suspend unless told */
     bool exe_suspend;
     uint32_t retry_after_s;
+    uint64_t room; /* with KV_OK: how many uses the grant allows at once; UINT64_MAX: any */
     const struct kv_integration *integration; /* NULL if the caller is nobody */
     const struct kv_grant *grant;             /* NULL if none fits */
     const struct kv_credential *credential;

@@ -126,6 +126,11 @@ bool kv_request_lapsed(const struct kv_state *s, const struct kv_request *r, int
 /* Whether an approved request's own step may happen now. */
 bool kv_request_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms);
 int64_t kv_grant_end_ms(const struct kv_state *s, const struct kv_grant *g);
+/* What each kind of credential is for: none does the work of another. Sessions and the relay follow
+ * a login of either kind. */
+bool kv_cred_serves(enum kv_cred_kind kind, enum kv_op op);
+/* How many uses the grant and both rates allow now; UINT64_MAX: as many as one likes. */
+uint64_t kv_grant_room(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms);
 /* Until the rates of the grant and of the policy allow another use; 0: now. */
 int64_t kv_grant_wait_ms(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms);
 /* KV_OK if the grant stands for `op` now, else the refusal. */

@@ -227,6 +227,20 @@ static enum kv_code grant_limits(const struct kv_judge *j, const struct kv_state
     return KV_OK;
 }
 
+/* An operation that the credential is not for could be granted, but never used. */
+static enum kv_code check_purpose(const struct kv_judge *j, const struct kv_credential *c,
+                                  uint32_t ops)
+{
+    for (enum kv_op op = KV_OP_NONE + 1; op < KV_OP_COUNT; op++) {
+        if ((ops >> op & 1) != 0 && !kv_cred_serves(c->kind, op)) {
+            return KV_REFUSE(j->err, KV_E_CRED_PURPOSE,
+                             "credential %s is of kind %s, which is not for %s", c->id,
+                             kv_cred_kind_word(c->kind), kv_op_word(op));
+        }
+    }
+    return KV_OK;
+}
+
 static enum kv_code grant(const struct kv_judge *j, const struct kv_statement *st)
 {
     const struct kv_credential *c = kv_state_credential(j->s, value(st, KV_KEY_CREDENTIAL));
@@ -253,7 +267,8 @@ static enum kv_code grant(const struct kv_judge *j, const struct kv_statement *s
         return KV_REFUSE(j->err, KV_E_STMT_VALUE,
                          "a grant of class emergency is an emergency request");
     }
-    if (check_ops(j, ops) != KV_OK || grant_limits(j, st) != KV_OK) {
+    if (check_ops(j, ops) != KV_OK || check_purpose(j, c, ops) != KV_OK ||
+        grant_limits(j, st) != KV_OK) {
         return j->err->code;
     }
     return check_shared(j, st);

@@ -27,6 +27,46 @@ int64_t kv_grant_wait_ms(const struct kv_state *s, const struct kv_grant *g, int
     return own > general ? own : general;
 }
 
+static uint64_t room_in(const struct kv_grant *g, const struct kv_rate *rate, int64_t now_ms)
+{
+    uint64_t used = 0;
+    if (rate->count == 0) {
+        return UINT64_MAX;
+    }
+    for (size_t i = g->use_count; i > 0 && g->use_times[i - 1] > now_ms - rate->per_ms; i--) {
+        used++;
+    }
+    return used >= rate->count ? 0 : rate->count - used;
+}
+
+uint64_t kv_grant_room(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms)
+{
+    uint64_t own = room_in(g, &g->rate, now_ms);
+    uint64_t general = room_in(g, &s->rules.rate_max, now_ms);
+    uint64_t left = !g->has_max_uses         ? UINT64_MAX
+                    : g->uses >= g->max_uses ? 0
+                                             : g->max_uses - g->uses;
+    uint64_t rate = own < general ? own : general;
+    return rate < left ? rate : left;
+}
+
+bool kv_cred_serves(enum kv_cred_kind kind, enum kv_op op)
+{
+    switch (op) {
+    case KV_OP_AUTH_XADES:
+    case KV_OP_CSR_SIGN: return kind == KV_CRED_AUTH_CERTIFICATE;
+    case KV_OP_AUTH_TOKEN: return kind == KV_CRED_TOKEN;
+    case KV_OP_QR_KOD2: return kind == KV_CRED_OFFLINE_CERTIFICATE;
+    case KV_OP_SESSION_OPEN:
+    case KV_OP_RELAY_READ:
+    case KV_OP_RELAY_SEND: return kind == KV_CRED_AUTH_CERTIFICATE || kind == KV_CRED_TOKEN;
+    case KV_OP_SIGN_RAW: return kind != KV_CRED_TOKEN;
+    case KV_OP_NONE:
+    case KV_OP_COUNT: break;
+    }
+    return false;
+}
+
 static bool bit(uint32_t set, enum kv_op op)
 {
     return (set >> op & 1) != 0;
@@ -83,10 +123,15 @@ static enum kv_code check_integration(const struct kv_grant *g, enum kv_op op, s
     return KV_OK;
 }
 
-static enum kv_code check_credential(const struct kv_grant *g, int64_t now_ms, struct kv_err *err)
+static enum kv_code check_credential(const struct kv_grant *g, enum kv_op op, int64_t now_ms,
+                                     struct kv_err *err)
 {
     const struct kv_credential *c = g->credential;
     char when[KV_TIME_S_LEN];
+    if (!kv_cred_serves(c->kind, op)) {
+        return KV_REFUSE(err, KV_E_CRED_PURPOSE, "credential %s is of kind %s, which is not for %s",
+                         c->id, kv_cred_kind_word(c->kind), kv_op_word(op));
+    }
     if (!c->active) {
         return KV_REFUSE(err, KV_E_CRED_STATE, "credential %s has no certificate yet", c->id);
     }
@@ -104,7 +149,7 @@ enum kv_code kv_grant_standing(const struct kv_state *s, const struct kv_grant *
     enum kv_custody_floor custody = KV_CUSTODY_FLOOR_SOFTWARE;
     (void)kv_custody_floor_parse(kv_bytes_str(g->credential->custody), &custody);
     if (check_grant(s, g, op, now_ms, err) != KV_OK || check_integration(g, op, err) != KV_OK ||
-        check_credential(g, now_ms, err) != KV_OK) {
+        check_credential(g, op, now_ms, err) != KV_OK) {
         return err->code;
     }
     if (custody < s->rules.custody_minimum) {

@@ -1,0 +1,37 @@
+/* A keeper: one slot, one login, cached keys. It signs what it builds itself (a checkpoint, a login
+ * request, a certificate, the text of a QR code) from fields, never a hash that somebody hands it. */
+#ifndef KV_AGENT_KEEPER_H
+#define KV_AGENT_KEEPER_H
+
+#include "agent/channel.h"
+#include "core/name.h"
+#include "core/token.h"
+#include "ksef/certificate.h"
+
+#define KV_CODE_KEYS_MAX 16 /* Offline certificates in use at once in one slot; the oldest goes */
+
+/* An Offline certificate that codes are signed under, checked once and kept with its key. */
+struct code_key {
+    char label[KV_TOKEN_LABEL_LEN]; /* "": none */
+    struct kv_hash certificate;
+    char serial[KV_CERTIFICATE_SERIAL_HEX_LEN];
+    uint64_t handle;
+    enum kv_token_mechanism mechanism;
+};
+
+struct keeper {
+    struct kv_loop *loop;
+    struct kv_channel *supervisor, *vault;
+    struct kv_token *token;
+    char vault_name[KV_VAULT_LEN];
+    enum kv_code failed; /* why the slot could not be opened */
+    struct code_key code_keys[KV_CODE_KEYS_MAX];
+    size_t next_code_key;
+};
+
+/* Answer one question of the vault: what is not in its table is KV_E_PROTOCOL. The answer's fields
+ * are appended to `out`; on failure they mean nothing. */
+KV_MUST_USE enum kv_code keeper_answer(struct keeper *k, const struct kv_frame *frame,
+                                       struct kv_buf *out, struct kv_err *err);
+
+#endif
