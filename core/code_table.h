@@ -27,6 +27,7 @@ X(INPUT_UTF8, "input.utf8", 400, USAGE, NEVER, "The input is not valid UTF-8.", 
 X(NOT_FOUND, "input.not-found", 404, FAILED, NEVER, "There is nothing under this name.", "Check the spelling; the matching `list` command shows what exists.") \
 X(METHOD, "input.method", 405, USAGE, NEVER, "This path does not take this HTTP method.", "See docs/openapi.yaml for the calls.") \
 X(MEDIA_TYPE, "input.media-type", 415, USAGE, NEVER, "The body is not declared as application/json.", "Send Content-Type: application/json.") \
+X(INTERRUPTED, "input.interrupted", 400, FAILED, NEVER, "The command was interrupted.", "What was done stays done; the message says where to go on.") \
 X(IDEMPOTENCY, "input.idempotency-key", 400, USAGE, NEVER, "A POST needs an Idempotency-Key header of 1 to 64 visible characters, not used before for another body.", "Send a fresh random key with each new request, the same one when repeating it.") \
 X(LIMIT, "input.limit", 400, USAGE, NEVER, "A number, length or list is outside its limits.", "Use a value within the limits that the message names.") \
 X(STMT_TRANSIT, "statement.changed-in-transit", 400, USAGE, NEVER, "The text was changed on its way: its bytes are not those that were made to be signed.", "Send the file itself as an attachment, not its text in a mail.") \

@@ -265,6 +265,7 @@ struct kv_answer {
     bool exe_suspend;
     uint32_t retry_after_s;
     uint64_t room; /* with KV_OK: how many uses the grant allows at once; UINT64_MAX: any */
+    enum kv_code room_code; /* the refusal of more: KV_E_GRANT_USES or KV_E_GRANT_RATE */
     const struct kv_integration *integration; /* NULL if the caller is nobody */
     const struct kv_grant *grant;             /* NULL if none fits */
     const struct kv_credential *credential;

@@ -129,8 +129,10 @@ int64_t kv_grant_end_ms(const struct kv_state *s, const struct kv_grant *g);
 /* What each kind of credential is for: none does the work of another. Sessions and the relay follow
  * a login of either kind. */
 bool kv_cred_serves(enum kv_cred_kind kind, enum kv_op op);
-/* How many uses the grant and both rates allow now; UINT64_MAX: as many as one likes. */
-uint64_t kv_grant_room(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms);
+/* How many uses the grant and both rates allow now; UINT64_MAX: as many as one likes. *more: the
+ * refusal of one more than that. */
+uint64_t kv_grant_room(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms,
+                       enum kv_code *more);
 /* Until the rates of the grant and of the policy allow another use; 0: now. */
 int64_t kv_grant_wait_ms(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms);
 /* KV_OK if the grant stands for `op` now, else the refusal. */

@@ -219,7 +219,7 @@ static void decide(const struct kv_state *s, const struct kv_integration *n, enu
         refuse(out, KV_E_GRANT_RATE, "the grant's rate is used up", "");
         out->retry_after_s = (uint32_t)(wait / KV_SECOND_MS) + 1;
     } else {
-        out->room = kv_grant_room(s, out->grant, m->now_ms);
+        out->room = kv_grant_room(s, out->grant, m->now_ms, &out->room_code);
     }
 }
 

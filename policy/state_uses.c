@@ -39,15 +39,18 @@ static uint64_t room_in(const struct kv_grant *g, const struct kv_rate *rate, in
     return used >= rate->count ? 0 : rate->count - used;
 }
 
-uint64_t kv_grant_room(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms)
+uint64_t kv_grant_room(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms,
+                       enum kv_code *more)
 {
     uint64_t own = room_in(g, &g->rate, now_ms);
     uint64_t general = room_in(g, &s->rules.rate_max, now_ms);
-    uint64_t left = !g->has_max_uses         ? UINT64_MAX
-                    : g->uses >= g->max_uses ? 0
-                                             : g->max_uses - g->uses;
     uint64_t rate = own < general ? own : general;
-    return rate < left ? rate : left;
+    uint64_t left = UINT64_MAX;
+    if (g->has_max_uses) {
+        left = g->uses < g->max_uses ? g->max_uses - g->uses : 0;
+    }
+    *more = left <= rate ? KV_E_GRANT_USES : KV_E_GRANT_RATE;
+    return left < rate ? left : rate;
 }
 
 bool kv_cred_serves(enum kv_cred_kind kind, enum kv_op op)

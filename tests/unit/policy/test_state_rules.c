@@ -4,6 +4,8 @@
 
 #include "tests/unit/policy/steps.h"
 
+#include "policy/state_model.h"
+
 static struct kv_answer ask(const struct world *w, const struct kv_caller *caller, enum kv_op op)
 {
     struct kv_answer answer;
@@ -248,7 +250,10 @@ static void rates_of_grant_and_policy_both_hold(void **state)
     world_must(&w, ask_grant(&w, "cred-1", "erp-1", "5/day", id)); /* fewer a day, more at once */
     both_approve(&w, id);
     world_due(&w);
+    assert_int_equal(ask(&w, &erp, KV_OP_CSR_SIGN).room, 2);
     world_must(&w, world_use(&w, id));
+    assert_int_equal(ask(&w, &erp, KV_OP_CSR_SIGN).room, 1);
+    assert_int_equal(ask(&w, &erp, KV_OP_CSR_SIGN).room_code, KV_E_GRANT_RATE);
     world_must(&w, world_use(&w, id));
     must_refuse(&w, world_use(&w, id), KV_E_GRANT_RATE);
     struct kv_answer answer = ask(&w, &erp, KV_OP_CSR_SIGN);
@@ -256,6 +261,7 @@ static void rates_of_grant_and_policy_both_hold(void **state)
     assert_in_range(answer.retry_after_s, 60, 61);
     for (int i = 0; i < 3; i++) {
         w.now_ms += KV_HOUR_MS;
+        assert_int_equal(ask(&w, &erp, KV_OP_CSR_SIGN).room, i < 2 ? 2 : 1); /* three are left */
         world_must(&w, world_use(&w, id));
     }
     w.now_ms += KV_HOUR_MS;
@@ -263,6 +269,28 @@ static void rates_of_grant_and_policy_both_hold(void **state)
     w.now_ms += 21 * KV_HOUR_MS;
     world_must(&w, world_use(&w, id));
     world_close(&w);
+}
+
+static void no_credential_does_the_work_of_another_kind(void **state)
+{
+    (void)state;
+    static const struct {
+        enum kv_cred_kind kind;
+        const char *ops; /* all that it serves */
+    } rows[] = {
+        {KV_CRED_AUTH_CERTIFICATE,
+         "auth.xades,csr.sign,relay.read,relay.send,session.open,sign.raw"},
+        {KV_CRED_OFFLINE_CERTIFICATE, "qr.kod2,sign.raw"},
+        {KV_CRED_TOKEN, "auth.token,relay.read,relay.send,session.open"},
+    };
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        uint32_t want, have = 0;
+        assert_true(kv_ops_parse(kv_bytes_str(rows[i].ops), &want));
+        for (enum kv_op op = KV_OP_NONE; op < KV_OP_COUNT; op++) {
+            have |= kv_cred_serves(rows[i].kind, op) ? UINT32_C(1) << op : 0;
+        }
+        assert_int_equal(have, want);
+    }
 }
 
 /* ---- founding ---- */
@@ -345,6 +373,7 @@ int main(void)
         cmocka_unit_test(people_sign_which_grants_a_policy_ends),
         cmocka_unit_test(a_policy_lapses_when_what_it_ends_has_changed),
         cmocka_unit_test(rates_of_grant_and_policy_both_hold),
+        cmocka_unit_test(no_credential_does_the_work_of_another_kind),
         cmocka_unit_test(a_crowd_cannot_hide_a_founder_who_did_not_sign),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
