@@ -1,5 +1,6 @@
 /* A keeper: one slot, one login, cached keys. It signs what it builds itself (a checkpoint, a login
- * request, a certificate, the text of a QR code) from fields, never a hash that somebody hands it. */
+ * request, a certificate, the text of a QR code) from fields, never a hash that somebody hands it.
+ */
 #ifndef KV_AGENT_KEEPER_H
 #define KV_AGENT_KEEPER_H
 

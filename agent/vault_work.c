@@ -233,6 +233,7 @@ void vault_work_due(struct vault *v)
 
 struct self_sign {
     struct call *call;
+    bool offline;
     char credential[KV_ID_LEN], request[KV_ULID_LEN];
     uint64_t seq;
 };
@@ -247,7 +248,11 @@ static void on_activated(void *ctx, enum kv_code code, const char *detail)
         kv_buf_init(&fields, 1024);
         kv_message_str(&fields, "credential", s->credential);
         kv_message_number(&fields, "record", s->seq);
-        kv_message_str(&fields, "next", "The credential is active: request grants for it.");
+        kv_message_str(&fields, "next",
+                       s->offline ? "The credential is active: request grants for it. KSeF itself "
+                                    "knows only Offline certificates that it issued: these codes "
+                                    "are for trying out."
+                                  : "The credential is active: request grants for it.");
         vault_reply(s->call, &fields);
     }
     free(s);
@@ -314,8 +319,8 @@ static enum kv_code may_self_sign(const struct call *call, const struct kv_crede
     if (!seal && !kv_bytes_is(call->field[A_SUBJECT].value, "person")) {
         return KV_REFUSE(err, KV_E_INPUT_VALUE, "subject is seal or person");
     }
-    if (c->kind != KV_CRED_AUTH_CERTIFICATE) {
-        return KV_REFUSE(err, KV_E_INPUT_VALUE, "only an auth-certificate can be self-signed");
+    if (c->kind == KV_CRED_TOKEN) {
+        return KV_REFUSE(err, KV_E_INPUT_VALUE, "a token has no certificate");
     }
     if (strcmp(v->environment, "test") != 0 ||
         !kv_bytes_is(kv_statement_get(c->request->text, KV_KEY_ENVIRONMENT), "test")) {
@@ -352,6 +357,7 @@ void vault_call_self_sign(struct call *call)
         abort();
     }
     s->call = call;
+    s->offline = c->kind == KV_CRED_OFFLINE_CERTIFICATE;
     memcpy(s->credential, c->id, sizeof s->credential);
     memcpy(s->request, c->request->id, sizeof s->request);
     vault_key_label(v, c->id, label);
@@ -368,6 +374,7 @@ void vault_call_self_sign(struct call *call)
     kv_message_octets(&body, "serial", kv_bytes(serial, sizeof serial));
     kv_message_number(&body, "from", (uint64_t)from);
     kv_message_number(&body, "to", (uint64_t)(from + (int64_t)days * KV_DAY_MS));
+    kv_message_bool(&body, "offline", c->kind == KV_CRED_OFFLINE_CERTIFICATE);
     if (kv_channel_ask(vault_keeper(v, c->slot)->channel, KV_FRAME_SIGN_CERTIFICATE,
                        kv_buf_bytes(&body), -1, SIGN_TIMEOUT_MS, on_certificate, s,
                        &err) != KV_OK) {

@@ -30,6 +30,7 @@ static const struct kv_frame_row rows[KV_FRAME_COUNT] = {
     [KV_FRAME_SIGN_CHECKPOINT]  = {"sign-checkpoint", KV_ROLE_VAULT, KV_ROLE_KEEPER, 1024, false},
     [KV_FRAME_SIGN_LOGIN]       = {"sign-login", KV_ROLE_VAULT, KV_ROLE_KEEPER, 16384, false},
     [KV_FRAME_SIGN_CERTIFICATE] = {"sign-certificate", KV_ROLE_VAULT, KV_ROLE_KEEPER, 4096, false},
+    [KV_FRAME_SIGN_CODES]       = {"sign-codes", KV_ROLE_VAULT, KV_ROLE_KEEPER, 16384, false},
     [KV_FRAME_KSEF_CHALLENGE]   = {"ksef-challenge", KV_ROLE_VAULT, KV_ROLE_COURIER, 64, false},
     [KV_FRAME_KSEF_LOGIN]       = {"ksef-login", KV_ROLE_VAULT, KV_ROLE_COURIER, 32768, false},
     [KV_FRAME_KSEF_STATUS]      = {"ksef-status", KV_ROLE_VAULT, KV_ROLE_COURIER, 8192, false},

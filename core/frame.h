@@ -47,6 +47,7 @@ enum kv_frame_op {
     KV_FRAME_SIGN_CHECKPOINT,
     KV_FRAME_SIGN_LOGIN,       /* build and sign an AuthTokenRequest */
     KV_FRAME_SIGN_CERTIFICATE, /* build and self-sign a certificate */
+    KV_FRAME_SIGN_CODES,       /* build and sign the texts of QR codes, one for each invoice */
     KV_FRAME_KSEF_CHALLENGE,   /* vault → courier */
     KV_FRAME_KSEF_LOGIN,
     KV_FRAME_KSEF_STATUS,

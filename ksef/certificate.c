@@ -211,12 +211,16 @@ static void add_serial(struct kv_buf *out, const uint8_t serial[static KV_CERTIF
 
 /* basicConstraints and keyUsage critical, subjectKeyIdentifier: the left 160 bits of the SHA-256 of
  * the key's bits (RFC 7093 2, method 1), since SHA-1 is not wanted anywhere here. */
-static bool add_extensions(struct kv_buf *out, struct kv_bytes spki)
+static bool add_extensions(struct kv_buf *out, struct kv_bytes spki, bool offline)
 {
-    static const uint8_t fixed[] = {
-        0x30, 0x0c, 0x06, 0x03, 0x55, 0x1d, 0x13, 0x01, 0x01, 0xff, 0x04, 0x02, 0x30, 0x00,
-        0x30, 0x0e, 0x06, 0x03, 0x55, 0x1d, 0x0f, 0x01, 0x01, 0xff, 0x04, 0x04, 0x03, 0x02,
-        0x07, 0x80, 0x30, 0x1d, 0x06, 0x03, 0x55, 0x1d, 0x0e, 0x04, 0x16, 0x04, 0x14};
+    static const uint8_t constraints[] = {0x30, 0x0c, 0x06, 0x03, 0x55, 0x1d, 0x13,
+                                          0x01, 0x01, 0xff, 0x04, 0x02, 0x30, 0x00};
+    static const uint8_t usage[] = {0x30, 0x0e, 0x06, 0x03, 0x55, 0x1d, 0x0f,
+                                    0x01, 0x01, 0xff, 0x04, 0x04, 0x03, 0x02};
+    /* BIT STRING: how many bits are spare, then bit 0 or bit 1 from the left */
+    static const uint8_t digital_signature[] = {0x07, 0x80}, non_repudiation[] = {0x06, 0x40};
+    static const uint8_t key_id[] = {0x30, 0x1d, 0x06, 0x03, 0x55, 0x1d,
+                                     0x0e, 0x04, 0x16, 0x04, 0x14};
     const uint8_t *at = spki.ptr, *bits = NULL;
     int bits_len = 0;
     X509_PUBKEY *key = d2i_X509_PUBKEY(NULL, &at, (long)spki.len);
@@ -229,7 +233,10 @@ static bool add_extensions(struct kv_buf *out, struct kv_bytes spki)
     KV_CLEANUP(kv_buf_clear) struct kv_buf list, sequence;
     kv_buf_init(&list, 128);
     kv_buf_init(&sequence, 128);
-    kv_buf_add(&list, fixed, sizeof fixed);
+    kv_buf_add(&list, constraints, sizeof constraints);
+    kv_buf_add(&list, usage, sizeof usage);
+    kv_buf_add(&list, offline ? non_repudiation : digital_signature, 2);
+    kv_buf_add(&list, key_id, sizeof key_id);
     kv_buf_add(&list, id.b, 20);
     add_der(&sequence, DER_SEQUENCE, kv_buf_bytes(&list));
     add_der(out, DER_EXTENSIONS, kv_buf_bytes(&sequence));
@@ -257,7 +264,7 @@ static bool encode_tbs(const struct kv_certificate_params *params, enum kv_ksef_
     }
     kv_buf_add_bytes(&body, kv_buf_bytes(&name)); /* subject */
     kv_buf_add_bytes(&body, params->spki);
-    if (!add_extensions(&body, params->spki) || body.failed) {
+    if (!add_extensions(&body, params->spki, params->offline) || body.failed) {
         return false;
     }
     add_der(out, DER_SEQUENCE, kv_buf_bytes(&body));

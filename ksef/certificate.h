@@ -23,12 +23,13 @@ enum kv_certificate_kind {
 /* Texts are UTF-8, borrowed for the call. */
 struct kv_certificate_params {
     enum kv_certificate_kind kind;
-    struct kv_bytes number;       /* ten digits NIP or eleven digits PESEL, check digit checked */
-    struct kv_bytes common_name;  /* always */
-    struct kv_bytes organisation; /* seal only */
-    struct kv_bytes given_name;   /* person only */
-    struct kv_bytes surname;      /* person only */
-    struct kv_bytes spki;         /* DER; appears in the certificate byte for byte */
+    bool offline;           /* for QR codes (nonRepudiation) instead of logins (digitalSignature) */
+    struct kv_bytes number; /* ten digits NIP or eleven digits PESEL, check digit checked */
+    struct kv_bytes common_name;               /* always */
+    struct kv_bytes organisation;              /* seal only */
+    struct kv_bytes given_name;                /* person only */
+    struct kv_bytes surname;                   /* person only */
+    struct kv_bytes spki;                      /* DER; appears in the certificate byte for byte */
     uint8_t serial[KV_CERTIFICATE_SERIAL_LEN]; /* random; the caller's. Made positive and 8 bytes
                                                   long here: first octet 0x01 to 0x7f */
     int64_t not_before_ms; /* the caller back-dates by 61 minutes: KSeF's clock may be behind */

@@ -24,6 +24,7 @@
 #define KV_QR_DATE_LEN   11   /* YYYY-MM-DD and NUL */
 #define KV_QR_TEXT_MAX   256  /* bytes of what is signed */
 #define KV_QR_HASH_CHARS 43
+#define KV_CODES_MAX     64 /* invoices of one call: a slot is busy for 30 ms with RSA */
 
 enum kv_qr_kind { KV_QR_INVOICE, KV_QR_CERTIFICATE };
 

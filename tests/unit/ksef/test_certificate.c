@@ -509,6 +509,21 @@ static void a_second_encoding_of_the_same_is_refused(void **state)
     software_key_free(&key);
 }
 
+static void an_offline_certificate_is_for_codes_and_not_for_logins(void **state)
+{
+    (void)state;
+    static struct kv_certificate_info info;
+    struct software_key key = software_key_ec("P-256");
+    struct kv_certificate_params params = seal_params(kv_bytes(key.spki, key.spki_len));
+    params.offline = true;
+    KV_CLEANUP(kv_buf_clear) struct kv_buf der = make(&params, &key);
+    assert_int_equal(kv_certificate_inspect(kv_buf_bytes(&der), &info, NULL), KV_OK);
+    assert_int_equal(info.usage, KV_CERTIFICATE_OFFLINE);
+    assert_int_equal(kv_certificate_check_login(&info, params.spki, NOT_BEFORE, NULL),
+                     KV_E_CRED_STATE);
+    software_key_free(&key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +539,7 @@ int main(void)
         cmocka_unit_test(a_second_encoding_of_the_same_is_refused),
         cmocka_unit_test(login_is_refused_outside_validity_usage_and_key),
         cmocka_unit_test(the_subjects_number_and_usage_are_read_strictly),
+        cmocka_unit_test(an_offline_certificate_is_for_codes_and_not_for_logins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
