@@ -344,14 +344,17 @@ static void stop_serving(struct vault *v)
 static void close_down(struct vault *v)
 {
     vault_logins_clear(v);
-    vault_calls_clear(v);
-    vault_clients_clear(v);
+    vault_codes_clear(v);
     vault_work_clear(v);
+    /* open questions end here, while the calls that asked them are still there */
     for (size_t i = 0; i < v->keeper_count; i++) {
         kv_channel_free(v->keepers[i].channel);
+        v->keepers[i].channel = NULL;
     }
-    kv_channel_free(v->gate);
     kv_channel_free(v->courier);
+    vault_calls_clear(v);
+    vault_clients_clear(v);
+    kv_channel_free(v->gate);
     kv_channel_free(v->supervisor);
     kv_founding_free(v->founding);
     kv_state_free(v->state);

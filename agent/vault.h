@@ -12,6 +12,7 @@
  *   vault_work.c     what an approved request makes the agent do (keys, certificates)
  *   vault_use.c      decisions on uses, and their refusals
  *   vault_login.c    a KSeF login from challenge to access token
+ *   vault_qr.c       signatures for QR codes
  *   vault_view.c     answers that only show */
 #ifndef KV_AGENT_VAULT_H
 #define KV_AGENT_VAULT_H
@@ -90,10 +91,12 @@ struct call {
     struct call *next;
 };
 
-struct remembered; /* vault_call.c: answers to repeat */
-struct refusal;    /* vault_use.c */
-struct login;      /* vault_login.c */
-struct work;       /* vault_work.c */
+struct remembered;       /* vault_call.c: answers to repeat */
+struct refusal;          /* vault_use.c */
+struct login;            /* vault_login.c */
+struct codes;            /* vault_qr.c: calls under way */
+struct code_certificate; /* vault_qr.c: read once */
+struct work;             /* vault_work.c */
 
 struct vault {
     struct kv_loop *loop;
@@ -144,6 +147,8 @@ struct vault {
     struct refusal *refusals;
     struct kv_timer *refusal_timer;
     struct login *logins;
+    struct codes *codes;
+    struct code_certificate *code_certificates;
     struct work *work;
 };
 
@@ -226,11 +231,17 @@ void vault_call_self_sign(struct call *call);
 void vault_call_session_open(struct call *call);
 void vault_logins_clear(struct vault *v);
 
+/* ---- vault_qr.c ---- */
+void vault_call_codes(struct call *call);
+void vault_codes_clear(struct vault *v);
+
 /* ---- vault_use.c ---- */
 /* What a decision gives: copied, since the state goes on. */
 struct entitlement {
     char integration[KV_ID_LEN], grant[KV_ULID_LEN], credential[KV_ID_LEN], slot[KV_ID_LEN];
     struct kv_hash certificate; /* blob */
+    uint64_t room;              /* how many uses are allowed at once */
+    enum kv_code room_code;     /* the refusal of more */
 };
 /* Ask the policy whether the caller may do this. If not, the refusal is recorded and the call
  * answered with what would lift it; false then. */

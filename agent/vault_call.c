@@ -191,17 +191,17 @@ static enum kv_code serving(const struct call *call, struct kv_err *err)
 static void call_slot_unlock(struct call *call);
 
 static call_fn *const handlers[KV_CALL_COUNT] = {
-    [KV_CALL_STATUS] = vault_call_view,       [KV_CALL_HEALTH] = vault_call_view,
-    [KV_CALL_FOUNDING] = vault_call_founding, [KV_CALL_SESSION_OPEN] = vault_call_session_open,
-    [KV_CALL_SUBMIT] = vault_call_submit,     [KV_CALL_REQUESTS] = vault_call_view,
-    [KV_CALL_REQUEST] = vault_call_view,      [KV_CALL_STATEMENT] = vault_call_view,
-    [KV_CALL_PERSONS] = vault_call_view,      [KV_CALL_QUORUM] = vault_call_view,
-    [KV_CALL_CREDENTIALS] = vault_call_view,  [KV_CALL_SELF_SIGN] = vault_call_self_sign,
-    [KV_CALL_INTEGRATIONS] = vault_call_view, [KV_CALL_GRANTS] = vault_call_view,
-    [KV_CALL_POLICY] = vault_call_view,       [KV_CALL_EXPLAIN] = vault_call_view,
-    [KV_CALL_RECORDS] = vault_call_view,      [KV_CALL_RECORD] = vault_call_view,
-    [KV_CALL_EXPORT] = vault_call_export,     [KV_CALL_VERIFIED] = vault_call_verified,
-    [KV_CALL_SLOT_UNLOCK] = call_slot_unlock,
+    [KV_CALL_STATUS] = vault_call_view,         [KV_CALL_HEALTH] = vault_call_view,
+    [KV_CALL_FOUNDING] = vault_call_founding,   [KV_CALL_SESSION_OPEN] = vault_call_session_open,
+    [KV_CALL_OFFLINE_CODES] = vault_call_codes, [KV_CALL_SUBMIT] = vault_call_submit,
+    [KV_CALL_REQUESTS] = vault_call_view,       [KV_CALL_REQUEST] = vault_call_view,
+    [KV_CALL_STATEMENT] = vault_call_view,      [KV_CALL_PERSONS] = vault_call_view,
+    [KV_CALL_QUORUM] = vault_call_view,         [KV_CALL_CREDENTIALS] = vault_call_view,
+    [KV_CALL_SELF_SIGN] = vault_call_self_sign, [KV_CALL_INTEGRATIONS] = vault_call_view,
+    [KV_CALL_GRANTS] = vault_call_view,         [KV_CALL_POLICY] = vault_call_view,
+    [KV_CALL_EXPLAIN] = vault_call_view,        [KV_CALL_RECORDS] = vault_call_view,
+    [KV_CALL_RECORD] = vault_call_view,         [KV_CALL_EXPORT] = vault_call_export,
+    [KV_CALL_VERIFIED] = vault_call_verified,   [KV_CALL_SLOT_UNLOCK] = call_slot_unlock,
 };
 
 /* A token that was given is repeated only while its grant stands. */

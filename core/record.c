@@ -160,6 +160,14 @@ void kv_record_add_doc(struct kv_record *rec, enum kv_doc_kind kind, struct kv_b
     rec->docs[rec->doc_count++] = (struct kv_doc){kind, kv_hash(blob), (uint32_t)blob.len};
 }
 
+void kv_record_add_inv(struct kv_record *rec, const struct kv_hash *invoice)
+{
+    assert(rec->inv_count < KV_RECORD_INV_MAX);
+    rec->inv = grow(rec->inv, rec->inv_count + 1, sizeof *rec->inv);
+    rec->inv[rec->inv_count++] = (struct kv_invoice){.hash = *invoice};
+    rec->has |= UINT32_C(1) << KV_RK_INV;
+}
+
 void kv_record_set_priv(struct kv_record *rec, enum kv_priv_field field,
                         const struct kv_hash *commitment)
 {

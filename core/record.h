@@ -131,6 +131,8 @@ void kv_record_set_who(struct kv_record *rec, enum kv_who who, const char *id, c
 void kv_record_set(struct kv_record *rec, enum kv_record_key key, const char *value);
 void kv_record_set_op(struct kv_record *rec, enum kv_op op);
 void kv_record_set_dig(struct kv_record *rec, const struct kv_hash *dig);
+/* One more invoice, by its hash alone; at most KV_RECORD_INV_MAX. */
+void kv_record_add_inv(struct kv_record *rec, const struct kv_hash *invoice);
 void kv_record_set_of(struct kv_record *rec, uint64_t of);
 void kv_record_set_out(struct kv_record *rec, enum kv_out out);
 void kv_record_add_doc(struct kv_record *rec, enum kv_doc_kind kind, struct kv_bytes blob);
