@@ -120,8 +120,9 @@ approved() { local id=$1 who; shift; for who; do approve "$id" "$who"; done; }
 
 request_grant() { # INTEGRATION [OPTIONS…]: fin-02 asks
     local integration=$1; shift
-    by fin-02 grant request --credential "${CREDENTIAL:-ksef-auth}" --integration "$integration" --operation auth.xades \
-        --operation session.open --reason "A test" "$@"
+    # shellcheck disable=SC2046 # words
+    by fin-02 grant request --credential "${CREDENTIAL:-ksef-auth}" --integration "$integration" \
+        $(printf -- '--operation %s ' ${OPERATIONS:-auth.xades session.open}) --reason "A test" "$@"
 }
 new_grant() { # INTEGRATION [OPTIONS…]: asked and approved
     local id; id=$(request_grant "$@") || die "grant request: $(cat "$W/err")"
@@ -130,8 +131,10 @@ new_grant() { # INTEGRATION [OPTIONS…]: asked and approved
 }
 new_integration() { # ID USER PROGRAM
     local id
+    # shellcheck disable=SC2046 # words
     id=$(by cus-01 integration register "$1" --purpose "A test's ERP" --business-owner fin-01 --custodian cus-01 \
-        --context $NIP --context $INTERNAL --context $OTHER_NIP --operation auth.xades --operation session.open \
+        --context $NIP --context $INTERNAL --context $OTHER_NIP \
+        $(printf -- '--operation %s ' ${OPERATIONS:-auth.xades session.open}) \
         --uid "$(uid_of "$2")" --exe "$3" --exe-sha256 "$(sha256sum "$3" | cut -d' ' -f1)" --reason "A test") ||
         die "integration register: $(cat "$W/err")"
     approved "$id" fin-01 cus-02
@@ -145,9 +148,9 @@ found() {
         --person "cus-02:custodian:$W/people/cus-02.pub" --policy "$world_root/tests/integration/policy-test.yaml" \
         >"$W/out" 2>&1
 }
-new_credential() { # ID
+new_credential() { # ID [KIND [KEY-TYPE]]
     local id
-    id=$(by cus-01 credential generate "$1" --kind auth-certificate --key-type ec-p256 --slot main --environment test \
+    id=$(by cus-01 credential generate "$1" --kind "${2:-auth-certificate}" --key-type "${3:-ec-p256}" --slot main --environment test \
         --context $NIP --context $INTERNAL --context $OTHER_NIP --business-owner fin-01 --custodian cus-01 \
         --reason "A test") || die "credential generate"
     approved "$id" fin-01 cus-02
