@@ -9,9 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define QUEUE_MAX 4096              /* frames that wait for the socket */
-#define REPLY_MAX (4 * 1024 * 1024) /* bytes of an answer in parts */
-#define DRAIN_MAX 64                /* frames taken in one turn, so that peers share it */
+#define QUEUE_MAX (32 * 1024 * 1024) /* bytes that wait for the socket */
+#define REPLY_MAX (4 * 1024 * 1024)  /* bytes of an answer in parts */
+#define DRAIN_MAX 8                  /* packets taken in one turn, so that peers share it */
+#define BUCKETS   64                 /* of open questions, by their number */
 
 struct packet {
     struct packet *next;
@@ -39,9 +40,12 @@ struct kv_channel {
     kv_channel_gone_fn *on_gone;
     void *ctx;
     uint32_t next_request;
-    struct question *questions;
+    struct question *questions[BUCKETS];
+    struct kv_buf out; /* frames of this turn */
+    struct kv_loop_leaver leaver;
     struct packet *queue, **queue_end;
-    size_t queue_count;
+    size_t queue_len;
+    int64_t timer_due_ms;
     bool gone, busy, doomed; /* busy: inside a callback; doomed: freed there */
     uint8_t *in;             /* one packet */
 };
@@ -59,16 +63,14 @@ static void free_packet(struct packet *packet)
 }
 
 /* 1 sent, 0 would block, -1 the peer is gone */
-static int send_now(const struct kv_channel *channel, struct kv_bytes head, struct kv_bytes body,
-                    int fd)
+static int send_now(const struct kv_channel *channel, struct kv_bytes packet, int fd)
 {
-    struct iovec iov[2] = {{(void *)(uintptr_t)head.ptr, head.len},
-                           {(void *)(uintptr_t)body.ptr, body.len}};
+    struct iovec iov = {(void *)(uintptr_t)packet.ptr, packet.len};
     union {
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int))];
     } control = {.space = {0}};
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     if (fd >= 0) {
         msg.msg_control = control.space;
         msg.msg_controllen = sizeof control.space;
@@ -93,36 +95,71 @@ static void watch_writes(struct kv_channel *channel, bool on)
     }
 }
 
+/* Let a packet wait for the socket; the queue's bound is checked where frames are made. */
+static void enqueue(struct kv_channel *channel, struct kv_bytes bytes, int fd)
+{
+    struct packet *packet = malloc(sizeof *packet + bytes.len);
+    if (packet == NULL) {
+        abort(); /* frames were promised to be sent */
+    }
+    packet->next = NULL;
+    packet->len = bytes.len;
+    packet->fd = fd >= 0 ? dup(fd) : -1;
+    memcpy(packet->data, bytes.ptr, bytes.len);
+    *channel->queue_end = packet;
+    channel->queue_end = &packet->next;
+    channel->queue_len += bytes.len;
+    watch_writes(channel, true);
+}
+
+static void send_or_enqueue(struct kv_channel *channel, struct kv_bytes packet, int fd)
+{
+    /* sent, or the peer is gone: then the loop will tell */
+    if (channel->queue != NULL || send_now(channel, packet, fd) == 0) {
+        enqueue(channel, packet, fd);
+    }
+}
+
+void kv_channel_flush(struct kv_channel *channel)
+{
+    if (channel->out.len == 0) {
+        return;
+    }
+    if (!channel->gone) {
+        send_or_enqueue(channel, kv_buf_bytes(&channel->out), -1);
+    }
+    kv_wipe(channel->out.data, channel->out.len);
+    kv_buf_reset(&channel->out);
+}
+
+static void leave(void *ctx)
+{
+    kv_channel_flush(ctx);
+}
+
 static enum kv_code transmit(struct kv_channel *channel, enum kv_frame_op op, uint32_t request,
                              struct kv_bytes body, int fd, struct kv_err *err)
 {
     if (channel->gone) {
         return KV_REFUSE(err, KV_E_STARTING, "the %s is not there", kv_role_word(channel->peer));
     }
-    uint8_t head[KV_FRAME_HEAD_LEN];
-    kv_frame_head(op, request, body.len, head);
-    if (channel->queue == NULL && send_now(channel, kv_bytes(head, sizeof head), body, fd) != 0) {
-        return KV_OK; /* sent, or the peer is gone: the loop will tell */
-    }
-    if (channel->queue_count >= QUEUE_MAX) {
+    if (channel->queue_len >= QUEUE_MAX) {
         return KV_REFUSE(err, KV_E_BUSY, "the %s does not keep up", kv_role_word(channel->peer));
     }
-    size_t len = sizeof head + body.len;
-    struct packet *packet = malloc(sizeof *packet + len);
-    if (packet == NULL) {
-        return KV_REFUSE(err, KV_E_NO_MEMORY, "out of memory");
+    uint8_t head[KV_FRAME_HEAD_LEN];
+    assert(body.len <= KV_FRAME_BODY_MAX);
+    kv_frame_head(op, request, body.len, head);
+    if (fd >= 0 || channel->out.len + sizeof head + body.len > KV_FRAME_MAX) {
+        kv_channel_flush(channel);
     }
-    packet->next = NULL;
-    packet->len = len;
-    packet->fd = fd >= 0 ? dup(fd) : -1;
-    memcpy(packet->data, head, sizeof head);
-    if (body.len > 0) {
-        memcpy(packet->data + sizeof head, body.ptr, body.len);
+    kv_buf_add(&channel->out, head, sizeof head);
+    kv_buf_add_bytes(&channel->out, body);
+    assert(!channel->out.failed); /* it was made with room for a packet */
+    if (fd >= 0) {
+        send_or_enqueue(channel, kv_buf_bytes(&channel->out), fd);
+        kv_wipe(channel->out.data, channel->out.len);
+        kv_buf_reset(&channel->out);
     }
-    *channel->queue_end = packet;
-    channel->queue_end = &packet->next;
-    channel->queue_count++;
-    watch_writes(channel, true);
     return KV_OK;
 }
 
@@ -130,12 +167,11 @@ static void flush_queue(struct kv_channel *channel)
 {
     while (channel->queue != NULL) {
         struct packet *packet = channel->queue;
-        if (send_now(channel, kv_bytes(packet->data, packet->len), KV_BYTES_NULL, packet->fd) ==
-            0) {
+        if (send_now(channel, kv_bytes(packet->data, packet->len), packet->fd) == 0) {
             return;
         }
         channel->queue = packet->next;
-        channel->queue_count--;
+        channel->queue_len -= packet->len;
         free_packet(packet);
     }
     channel->queue_end = &channel->queue;
@@ -148,16 +184,18 @@ enum kv_code kv_channel_send(struct kv_channel *channel, enum kv_frame_op op, st
     return transmit(channel, op, 0, body, fd, err);
 }
 
-static void arm(struct kv_channel *channel)
+static struct question **bucket(struct kv_channel *channel, uint32_t request)
 {
-    int64_t first = INT64_MAX;
-    for (const struct question *q = channel->questions; q != NULL; q = q->next) {
-        first = q->due_ms < first ? q->due_ms : first;
-    }
-    if (first == INT64_MAX) {
-        kv_timer_disarm(channel->timer);
-    } else {
-        kv_timer_arm(channel->timer, first - kv_loop_clock_ms());
+    return &channel->questions[request % BUCKETS];
+}
+
+/* The timer is never late. It may be early, when what it was armed for was answered: then it looks
+ * for the next deadline. */
+static void arm_for(struct kv_channel *channel, int64_t due_ms)
+{
+    if (!kv_timer_armed(channel->timer) || due_ms < channel->timer_due_ms) {
+        channel->timer_due_ms = due_ms;
+        kv_timer_arm(channel->timer, due_ms - kv_loop_clock_ms());
     }
 }
 
@@ -170,7 +208,8 @@ enum kv_code kv_channel_ask(struct kv_channel *channel, enum kv_frame_op op, str
         return KV_REFUSE(err, KV_E_NO_MEMORY, "out of memory");
     }
     channel->next_request = channel->next_request == UINT32_MAX ? 1 : channel->next_request + 1;
-    *q = (struct question){.next = channel->questions,
+    struct question **at = bucket(channel, channel->next_request);
+    *q = (struct question){.next = *at,
                            .request = channel->next_request,
                            .due_ms = kv_loop_clock_ms() + timeout_ms,
                            .fn = fn,
@@ -181,8 +220,8 @@ enum kv_code kv_channel_ask(struct kv_channel *channel, enum kv_frame_op op, str
         free(q);
         return code;
     }
-    channel->questions = q;
-    arm(channel);
+    *at = q;
+    arm_for(channel, q->due_ms);
     return KV_OK;
 }
 
@@ -198,7 +237,7 @@ static void free_question(struct question *q)
 /* Take the question out of the list; NULL if it is not open (a late answer). */
 static struct question *take_question(struct kv_channel *channel, uint32_t request)
 {
-    for (struct question **at = &channel->questions; *at != NULL; at = &(*at)->next) {
+    for (struct question **at = bucket(channel, request); *at != NULL; at = &(*at)->next) {
         if ((*at)->request == request) {
             struct question *q = *at;
             *at = q->next;
@@ -218,26 +257,37 @@ static void answer(struct question *q, enum kv_code code, const char *detail,
 
 static void destroy(struct kv_channel *channel);
 
+/* The first question that is due; else *next is the earliest deadline. */
+static struct question *due_question(const struct kv_channel *channel, int64_t now, int64_t *next)
+{
+    *next = INT64_MAX;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct question *q = channel->questions[i]; q != NULL; q = q->next) {
+            if (q->due_ms <= now) {
+                return q;
+            }
+            *next = q->due_ms < *next ? q->due_ms : *next;
+        }
+    }
+    return NULL;
+}
+
 static void on_timer(void *ctx)
 {
     struct kv_channel *channel = ctx;
-    int64_t now = kv_loop_clock_ms();
-    struct question *q = channel->questions;
+    int64_t now = kv_loop_clock_ms(), next;
+    const struct question *q;
     channel->busy = true;
-    while (q != NULL && !channel->doomed) {
-        if (q->due_ms > now) {
-            q = q->next;
-            continue;
-        }
-        struct question *due = take_question(channel, q->request);
-        answer(due, KV_E_TIMEOUT, "no answer within the deadline", KV_BYTES_NULL);
-        q = channel->questions; /* the callback may have changed the list */
+    /* a callback may change the list: begin anew after each */
+    while (!channel->doomed && (q = due_question(channel, now, &next)) != NULL) {
+        answer(take_question(channel, q->request), KV_E_TIMEOUT, "no answer within the deadline",
+               KV_BYTES_NULL);
     }
     channel->busy = false;
     if (channel->doomed) {
         destroy(channel);
-    } else {
-        arm(channel);
+    } else if (next != INT64_MAX) {
+        arm_for(channel, next);
     }
 }
 
@@ -275,22 +325,23 @@ void kv_channel_reply(struct kv_channel *channel, uint32_t request, enum kv_code
 
 void kv_channel_forget(struct kv_channel *channel, const void *ctx)
 {
-    struct question **at = &channel->questions;
-    while (*at != NULL) {
-        struct question *q = *at;
-        if (q->ctx == ctx) {
-            *at = q->next;
-            free_question(q);
-        } else {
-            at = &q->next;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct question **at = &channel->questions[i];
+        while (*at != NULL) {
+            struct question *q = *at;
+            if (q->ctx == ctx) {
+                *at = q->next;
+                free_question(q);
+            } else {
+                at = &q->next;
+            }
         }
     }
-    arm(channel);
 }
 
 static void on_reply_part(struct kv_channel *channel, const struct kv_frame *frame)
 {
-    for (struct question *q = channel->questions; q != NULL; q = q->next) {
+    for (struct question *q = *bucket(channel, frame->request); q != NULL; q = q->next) {
         if (q->request == frame->request) {
             kv_buf_add_bytes(&q->parts, frame->body);
         }
@@ -307,7 +358,6 @@ static void on_reply(struct kv_channel *channel, const struct kv_frame *frame)
     if (q == NULL) {
         return; /* it came after its deadline */
     }
-    arm(channel);
     size_t n = said.len < sizeof detail - 1 ? said.len : sizeof detail - 1;
     if (n > 0) {
         memcpy(detail, said.ptr, n);
@@ -332,10 +382,12 @@ static void lost(struct kv_channel *channel)
     }
     channel->gone = true;
     kv_loop_unwatch(&channel->source);
-    struct question *q;
-    while ((q = channel->questions) != NULL) {
-        channel->questions = q->next;
-        answer(q, KV_E_STARTING, "that part of the agent was restarted", KV_BYTES_NULL);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct question *q;
+        while ((q = channel->questions[i]) != NULL) {
+            channel->questions[i] = q->next;
+            answer(q, KV_E_STARTING, "that part of the agent was restarted", KV_BYTES_NULL);
+        }
     }
     if (!channel->doomed && channel->on_gone != NULL) {
         channel->on_gone(channel->ctx, channel);
@@ -372,12 +424,11 @@ static ssize_t receive(struct kv_channel *channel, int *fd)
     return n;
 }
 
-static void dispatch(struct kv_channel *channel, size_t len, int fd)
+static void dispatch(struct kv_channel *channel, struct kv_bytes packet, int fd)
 {
     struct kv_frame frame;
     struct kv_err err;
-    if (kv_frame_parse(kv_bytes(channel->in, len), channel->peer, channel->self, fd >= 0, &frame,
-                       &err) != KV_OK) {
+    if (kv_frame_parse(packet, channel->peer, channel->self, fd >= 0, &frame, &err) != KV_OK) {
         kv_log_err(KV_LOG_ERROR, "frame", &err);
         kv_close_fdp(&fd);
         lost(channel);
@@ -392,8 +443,21 @@ static void dispatch(struct kv_channel *channel, size_t len, int fd)
     }
 }
 
+/* The frames of a packet, in order. A descriptor came with exactly one. */
+static void take_apart(struct kv_channel *channel, size_t len, int fd)
+{
+    size_t at = 0;
+    while (at < len && !channel->doomed && !channel->gone) {
+        size_t frame = fd >= 0 ? len : kv_frame_first(kv_bytes(channel->in + at, len - at));
+        dispatch(channel, kv_bytes(channel->in + at, frame), fd);
+        at += frame;
+    }
+}
+
 static void destroy(struct kv_channel *channel)
 {
+    kv_channel_flush(channel); /* last words */
+    kv_loop_quiet(channel->loop, &channel->leaver);
     lost(channel);
     while (channel->queue != NULL) {
         struct packet *next = channel->queue->next;
@@ -402,6 +466,7 @@ static void destroy(struct kv_channel *channel)
     }
     kv_timer_free(channel->timer);
     kv_close_fdp(&channel->fd);
+    kv_buf_clear(&channel->out);
     free(channel->in);
     free(channel);
 }
@@ -420,7 +485,7 @@ static void on_ready(void *ctx, uint32_t events)
         if (n < 0) {
             lost(channel);
         } else if (n > 0) {
-            dispatch(channel, (size_t)n, fd);
+            take_apart(channel, (size_t)n, fd);
             kv_wipe(channel->in, (size_t)n);
         }
         more = n > 0;
@@ -437,7 +502,7 @@ enum kv_code kv_channel_new_take_fd(struct kv_loop *loop, int fd, enum kv_role s
                                     struct kv_err *err)
 {
     struct kv_channel *channel = calloc(1, sizeof *channel);
-    uint8_t *in = malloc(KV_FRAME_MAX);
+    uint8_t *in = calloc(1, KV_FRAME_MAX);
     if (channel == NULL || in == NULL) {
         free(channel);
         free(in);
@@ -454,6 +519,11 @@ enum kv_code kv_channel_new_take_fd(struct kv_loop *loop, int fd, enum kv_role s
                                    .in = in};
     channel->queue_end = &channel->queue;
     channel->timer = kv_timer_new(loop, on_timer, channel);
+    channel->leaver = (struct kv_loop_leaver){.fn = leave, .ctx = channel};
+    kv_loop_on_leave(loop, &channel->leaver);
+    kv_buf_init(&channel->out, KV_FRAME_MAX);
+    kv_buf_add(&channel->out, in, KV_FRAME_MAX); /* all its room now: it is never moved */
+    kv_buf_reset(&channel->out);
     enum kv_code code = kv_loop_watch(loop, fd, EPOLLIN, on_ready, channel, &channel->source, err);
     if (code != KV_OK) {
         channel->doomed = true;

@@ -1,7 +1,8 @@
 /* A channel between two of the agent's programs: frames (core/frame.h) over a SOCK_SEQPACKET pair,
- * questions with their answers and deadlines. Everything received is checked against the table of
- * frames; a peer that breaks it is cut off. Buffers are wiped after each frame, since PINs and
- * tokens pass through them. */
+ * questions with their answers and deadlines. Frames of one turn of the loop leave together, as
+ * many in a packet as fit; one that brings a descriptor is a packet of its own. Everything received
+ * is checked against the table of frames; a peer that breaks it is cut off. Buffers are wiped after
+ * each packet, since PINs and tokens pass through them. */
 #ifndef KV_AGENT_CHANNEL_H
 #define KV_AGENT_CHANNEL_H
 
@@ -33,8 +34,9 @@ KV_MUST_USE enum kv_code kv_channel_new_take_fd(struct kv_loop *loop, int fd, en
 void kv_channel_free(struct kv_channel *channel);
 enum kv_role kv_channel_peer(const struct kv_channel *channel);
 
-/* Send a frame; `fd` is -1, or duplicated to the peer (the caller keeps its own). Never blocks:
- * what does not fit into the socket waits in a bounded queue; a full queue is KV_E_BUSY. */
+/* Send a frame at the end of this turn; `fd` is -1, or duplicated to the peer (the caller keeps its
+ * own). Never blocks: what does not fit into the socket waits in a bounded queue; a full queue is
+ * KV_E_BUSY. */
 KV_MUST_USE enum kv_code kv_channel_send(struct kv_channel *channel, enum kv_frame_op op,
                                          struct kv_bytes body, int fd, struct kv_err *err);
 /* Send a question; `fn` is called exactly once, later, unless this fails. */
@@ -44,6 +46,8 @@ KV_MUST_USE enum kv_code kv_channel_ask(struct kv_channel *channel, enum kv_fram
 /* Answer the question `request`; `fields` may be longer than one frame. */
 void kv_channel_reply(struct kv_channel *channel, uint32_t request, enum kv_code code,
                       const char *detail, struct kv_bytes fields);
+/* What was gathered leaves now: for one who is about to end. */
+void kv_channel_flush(struct kv_channel *channel);
 /* Forget all questions of `ctx`: their `fn` is not called any more. */
 void kv_channel_forget(struct kv_channel *channel, const void *ctx);
 

@@ -28,6 +28,7 @@ struct keeper {
     enum kv_code failed; /* why the slot could not be opened */
     struct code_key code_keys[KV_CODE_KEYS_MAX];
     size_t next_code_key;
+    uint64_t gathered; /* answers made */
 };
 
 /* Answer one question of the vault: what is not in its table is KV_E_PROTOCOL. The answer's fields

@@ -33,7 +33,8 @@ struct kv_loop {
     int signals;
     bool running;
     struct kv_source *sources; /* all, also the dead until the turn's end */
-    struct kv_timer *timers;   /* a handful: a list is enough */
+    struct kv_timer *timers;
+    struct kv_loop_leaver *leavers; /* a handful: a list is enough */
     kv_loop_fn *turn_fn;
     void *turn_ctx;
     kv_loop_fn *term_fn;
@@ -206,6 +207,22 @@ void kv_loop_on_turn(struct kv_loop *loop, kv_loop_fn *fn, void *ctx)
     loop->turn_ctx = ctx;
 }
 
+void kv_loop_on_leave(struct kv_loop *loop, struct kv_loop_leaver *leaver)
+{
+    leaver->next = loop->leavers;
+    loop->leavers = leaver;
+}
+
+void kv_loop_quiet(struct kv_loop *loop, const struct kv_loop_leaver *leaver)
+{
+    for (struct kv_loop_leaver **at = &loop->leavers; *at != NULL; at = &(*at)->next) {
+        if (*at == leaver) {
+            *at = leaver->next;
+            return;
+        }
+    }
+}
+
 void kv_loop_stop(struct kv_loop *loop)
 {
     loop->running = false;
@@ -241,11 +258,19 @@ static void run_timers(struct kv_loop *loop)
     }
 }
 
+static void leave(struct kv_loop *loop)
+{
+    for (struct kv_loop_leaver *l = loop->leavers; l != NULL; l = l->next) {
+        l->fn(l->ctx); /* sends; makes and frees nothing */
+    }
+}
+
 enum kv_code kv_loop_run(struct kv_loop *loop, struct kv_err *err)
 {
     struct epoll_event ready[READY_MAX];
     loop->running = true;
     while (loop->running) {
+        leave(loop); /* also what was gathered before the first turn */
         int n = epoll_wait(loop->epoll, ready, READY_MAX, next_timeout(loop));
         if (n < 0 && errno != EINTR) {
             return KV_FAIL(err, KV_E_IO, KV_ERRNO, "epoll_wait");
@@ -262,5 +287,6 @@ enum kv_code kv_loop_run(struct kv_loop *loop, struct kv_err *err)
         }
         sweep(loop);
     }
+    leave(loop);
     return KV_OK;
 }

@@ -35,6 +35,15 @@ bool kv_timer_armed(const struct kv_timer *timer);
 /* Call `fn` when SIGTERM or SIGINT arrives (through a signalfd, never in a handler). */
 KV_MUST_USE enum kv_code kv_loop_on_terminate(struct kv_loop *loop, kv_loop_fn *fn, void *ctx,
                                               struct kv_err *err);
+/* `fn` runs before the loop sleeps and when it ends: what a turn has gathered leaves together. The
+ * node is the caller's; taken out by kv_loop_quiet. */
+struct kv_loop_leaver {
+    struct kv_loop_leaver *next;
+    kv_loop_fn *fn;
+    void *ctx;
+};
+void kv_loop_on_leave(struct kv_loop *loop, struct kv_loop_leaver *leaver);
+void kv_loop_quiet(struct kv_loop *loop, const struct kv_loop_leaver *leaver);
 /* `fn` runs after each turn's callbacks. */
 void kv_loop_on_turn(struct kv_loop *loop, kv_loop_fn *fn, void *ctx);
 KV_MUST_USE enum kv_code kv_loop_run(struct kv_loop *loop, struct kv_err *err);

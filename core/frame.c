@@ -61,6 +61,15 @@ static bool may_travel(const struct kv_frame_row *row, enum kv_role from, enum k
            (row->to == to || row->to == KV_ROLE_COUNT);
 }
 
+size_t kv_frame_first(struct kv_bytes packet)
+{
+    struct kv_cursor cur = kv_cursor(packet);
+    (void)kv_cursor_u32(&cur); /* op and version */
+    (void)kv_cursor_u32(&cur); /* request */
+    uint32_t len = kv_cursor_u32(&cur);
+    return cur.failed || len > cur.left ? packet.len : KV_FRAME_HEAD_LEN + len;
+}
+
 enum kv_code kv_frame_parse(struct kv_bytes packet, enum kv_role from, enum kv_role to,
                             bool has_descriptor, struct kv_frame *out, struct kv_err *err)
 {

@@ -2,6 +2,8 @@
  *
  *   {u16 op, u16 version, u32 request, u32 len} ‖ len bytes        all big-endian, ≤ 64 KiB
  *
+ * A packet holds one frame or several, one behind the other, 64 KiB in all.
+ *
  * The body is a message (core/message.h). `request` pairs an answer with its question; answers
  * are KV_FRAME_REPLY, preceded by any number of KV_FRAME_REPLY_PART whose bodies go in front of it.
  */
@@ -73,7 +75,10 @@ struct kv_frame {
 /* The head for a body of `len` bytes. */
 void kv_frame_head(enum kv_frame_op op, uint32_t request, size_t len,
                    uint8_t out[static KV_FRAME_HEAD_LEN]);
-/* Check a received packet against the table: version, length, that `from` may send it to `to`, and
+/* The bytes of the first frame of a packet, head and body; all of them if they are no whole frame,
+ * which kv_frame_parse then refuses. */
+size_t kv_frame_first(struct kv_bytes packet);
+/* Check a received frame against the table: version, length, that `from` may send it to `to`, and
  * the descriptor. KV_E_PROTOCOL otherwise. Replies may go both ways. */
 KV_MUST_USE enum kv_code kv_frame_parse(struct kv_bytes packet, enum kv_role from, enum kv_role to,
                                         bool has_descriptor, struct kv_frame *out,

@@ -159,6 +159,38 @@ static void a_peer_that_breaks_the_table_is_cut_off(void **state)
     close_pair(&p);
 }
 
+static void a_packet_may_hold_several_frames(void **state)
+{
+    (void)state;
+    uint8_t packet[2 * KV_FRAME_HEAD_LEN];
+    struct pair p;
+    open_pair(&p, false);
+    for (int i = 0; i < 100; i++) {
+        ask(&p, 5000);
+    }
+    run(&p, 50);
+    assert_int_equal(p.asked, 100);
+    close_pair(&p);
+
+    open_pair(&p, true); /* an answer to nothing is no harm; what is behind it is not skipped */
+    kv_frame_head(KV_FRAME_REPLY, 7, 0, packet);
+    kv_frame_head(KV_FRAME_CALL, 1, 0, packet + KV_FRAME_HEAD_LEN);
+    assert_true(send(p.raw, packet, 2 * KV_FRAME_HEAD_LEN, 0) > 0);
+    run(&p, 50);
+    assert_int_equal(p.gone, 1);
+    close_pair(&p);
+
+    for (size_t cut = 1; cut < KV_FRAME_HEAD_LEN; cut++) { /* a frame that is cut */
+        open_pair(&p, true);
+        kv_frame_head(KV_FRAME_REPLY, 7, 0, packet);
+        kv_frame_head(KV_FRAME_REPLY, 8, 0, packet + KV_FRAME_HEAD_LEN);
+        assert_true(send(p.raw, packet, KV_FRAME_HEAD_LEN + cut, 0) > 0);
+        run(&p, 20);
+        assert_int_equal(p.gone, 1);
+        close_pair(&p);
+    }
+}
+
 static void a_descriptor_where_none_belongs_cuts_the_peer_off(void **state)
 {
     (void)state;
@@ -208,6 +240,7 @@ int main(void)
         cmocka_unit_test(a_question_without_answer_ends_at_its_deadline),
         cmocka_unit_test(a_peer_that_goes_answers_all_questions),
         cmocka_unit_test(a_peer_that_breaks_the_table_is_cut_off),
+        cmocka_unit_test(a_packet_may_hold_several_frames),
         cmocka_unit_test(a_descriptor_where_none_belongs_cuts_the_peer_off),
         cmocka_unit_test(a_forgotten_question_is_not_answered),
     };
