@@ -17,10 +17,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX   512
-#define IDLE_TIMEOUT_S    120
-#define CONNECTION_MEMORY (96 * 1024)
-#define FD_MAX            4096
+#define CONNECTIONS_MAX 512
+#define IDLE_TIMEOUT_S  120
+#define CONNECTION_MEMORY                                                                          \
+    (24 * 1024) /* headers; wiped for each request, so not larger than needed */
+#define FD_MAX 4096
 
 struct gate {
     struct kv_loop *loop;

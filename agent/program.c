@@ -14,6 +14,7 @@
 _Noreturn void kv_program_die(const struct kv_err *err)
 {
     kv_log_err(KV_LOG_ERROR, "fatal", err);
+    kv_log_release();
     exit(1);
 }
 

@@ -318,6 +318,7 @@ static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_fram
         kv_channel_reply(channel, frame->request, code, code == KV_OK ? "" : err.msg,
                          KV_BYTES_NULL);
         if (code != KV_OK) {
+            kv_channel_flush(channel);
             vault_fatal(v, &err);
         }
     }
@@ -353,6 +354,7 @@ static void close_down(struct vault *v)
     }
     kv_channel_free(v->courier);
     vault_calls_clear(v);
+    vault_memory_free(v->memory);
     vault_clients_clear(v);
     kv_channel_free(v->gate);
     kv_channel_free(v->supervisor);
@@ -383,6 +385,8 @@ int main(int argc, char **argv)
     v->inbox_dir = v->inbox_watch = -1;
     v->listener = -1;
     kv_hex_encode(kv_bytes(boot, sizeof boot), v->boot);
+    v->memory = vault_memory_new();
+    kv_log_hold();
     kv_buf_init(&v->programs, 4096);
     kv_buf_init(&v->modules, 4096);
     v->sign_timer = kv_timer_new(v->loop, vault_sign_timer, v);
@@ -396,5 +400,6 @@ int main(int argc, char **argv)
     }
     stop_serving(v);
     close_down(v);
+    kv_log_release();
     return 0;
 }

@@ -6,6 +6,7 @@
  *   vault_client.c   connections: peer, attestation, handing over to the gate
  *   vault_turn.c     records of a turn, flush, checkpoint, what leaves when
  *   vault_call.c     the API's calls: reading, access, repetition, dispatch
+ *   vault_memory.c   answers to repeat
  *   vault_start.c    replay, agent.start
  *   vault_submit.c   signed texts; founding
  *   vault_inbox.c    signed texts from files
@@ -88,10 +89,12 @@ struct call {
     struct kv_field field[KV_FIELDS_MAX]; /* by the order of the call's table */
     struct client *client;                /* NULL once it hung up */
     uid_t uid;
+    struct call *leader; /* under way with the same key: its answer is ours too */
+    bool followed;
     struct call *next;
 };
 
-struct remembered;       /* vault_call.c: answers to repeat */
+struct vault_memory;     /* vault_memory.c: answers to repeat */
 struct refusal;          /* vault_use.c */
 struct login;            /* vault_login.c */
 struct codes;            /* vault_qr.c: calls under way */
@@ -126,6 +129,8 @@ struct vault {
     /* the turn */
     int64_t now_ms; /* 0: not read yet in this turn */
     uint64_t mono_us;
+    bool space_known; /* in this turn */
+    struct kv_log_space space;
     bool dirty; /* records wait for the flush */
     /* What the next record brings along, stored only if it is accepted: the side rows behind its
      * commitments, the policy text that it asks for. Borrowed. */
@@ -143,7 +148,7 @@ struct vault {
     bool clock_behind;
     int64_t tended_ms; /* loop clock */
 
-    struct remembered *remembered;
+    struct vault_memory *memory;
     struct refusal *refusals;
     struct kv_timer *refusal_timer;
     struct login *logins;
@@ -205,6 +210,22 @@ void vault_calls_clear(struct vault *v);
 /* Whether the caller may read what only persons, root, and for its own things an integration see.
  */
 bool vault_is_reader(struct vault *v, const struct call *call);
+
+/* ---- vault_memory.c ---- */
+struct vault_memory_answer {
+    bool same; /* of the same request; else the key was used for another */
+    enum kv_code code;
+    const char *detail;
+    struct kv_bytes fields; /* borrowed until the next is kept */
+};
+struct vault_memory *vault_memory_new(void);
+/* Keep the answer to a call that has an Idempotency-Key, for fifteen minutes or until there are too
+ * many. What may succeed later is not kept. */
+void vault_memory_keep(struct vault_memory *memory, const struct call *call, enum kv_code code,
+                       const char *detail, struct kv_bytes fields);
+KV_MUST_USE bool vault_memory_find(struct vault_memory *memory, const struct call *call,
+                                   struct vault_memory_answer *out);
+void vault_memory_free(struct vault_memory *memory);
 
 /* ---- vault_submit.c ---- */
 void vault_call_submit(struct call *call);

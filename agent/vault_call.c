@@ -6,71 +6,6 @@
 
 #include <stdlib.h>
 
-#define REMEMBERED_MAX 1024
-#define REMEMBER_MS    (15 * 60 * 1000)
-
-/* The answer to a POST, for its repetition under the same Idempotency-Key. Kept in memory only:
- * after a restart the ledger answers (a repeated text gets the recorded answer), and a KSeF session
- * that nobody holds any more is not given twice. */
-struct remembered {
-    struct remembered *next;
-    uid_t uid;
-    enum kv_call call;
-    char key[KV_IDEMPOTENCY_LEN];
-    struct kv_hash args_hash;
-    int64_t until_ms;
-    enum kv_code code;
-    char detail[192];
-    size_t len;
-    uint8_t fields[];
-};
-
-static void forget(struct remembered *r)
-{
-    kv_wipe(r->fields, r->len); /* an access token may be in it */
-    free(r);
-}
-
-static void remember(struct call *call, enum kv_code code, const char *detail,
-                     struct kv_bytes fields)
-{
-    struct vault *v = call->vault;
-    int64_t now = kv_loop_clock_ms();
-    size_t kept = 0;
-    struct remembered **at = &v->remembered;
-    while (*at != NULL) {
-        struct remembered *r = *at;
-        if (r->until_ms <= now || ++kept >= REMEMBERED_MAX) {
-            *at = r->next;
-            forget(r);
-        } else {
-            at = &r->next;
-        }
-    }
-    /* What may succeed later is tried again, not repeated. */
-    if (call->idempotency[0] == '\0' || kv_code_row(code)->retry == KV_RETRY_AFTER) {
-        return;
-    }
-    struct remembered *r = malloc(sizeof *r + fields.len);
-    if (r == NULL) {
-        abort();
-    }
-    *r = (struct remembered){.next = v->remembered,
-                             .uid = call->uid,
-                             .call = call->call,
-                             .args_hash = call->args_hash,
-                             .until_ms = now + REMEMBER_MS,
-                             .code = code,
-                             .len = fields.len};
-    memcpy(r->key, call->idempotency, sizeof r->key);
-    size_t n = strlen(detail);
-    memcpy(r->detail, detail, n < sizeof r->detail ? n : sizeof r->detail - 1);
-    if (fields.len > 0) {
-        memcpy(r->fields, fields.ptr, fields.len);
-    }
-    v->remembered = r;
-}
-
 static void unlink_call(struct call *call)
 {
     for (struct call **at = &call->vault->calls; *at != NULL; at = &(*at)->next) {
@@ -81,15 +16,33 @@ static void unlink_call(struct call *call)
     }
 }
 
-static void end(struct call *call, enum kv_code code, const char *detail, struct kv_bytes fields)
+static void answer(struct call *call, enum kv_code code, const char *detail, struct kv_bytes fields)
 {
-    remember(call, code, detail, fields);
     if (call->gate != NULL) {
         kv_channel_reply(call->gate, call->request, code, detail, fields);
     }
     unlink_call(call);
     kv_buf_clear(&call->args);
     free(call);
+}
+
+static struct call *follower_of(const struct call *call)
+{
+    struct call *at = call->vault->calls;
+    while (at != NULL && at->leader != call) {
+        at = at->next;
+    }
+    return at;
+}
+
+static void end(struct call *call, enum kv_code code, const char *detail, struct kv_bytes fields)
+{
+    struct call *follower;
+    vault_memory_keep(call->vault->memory, call, code, detail, fields);
+    while (call->followed && (follower = follower_of(call)) != NULL) {
+        answer(follower, code, detail, fields);
+    }
+    answer(call, code, detail, fields);
 }
 
 void vault_reply(struct call *call, struct kv_buf *fields)
@@ -128,12 +81,8 @@ void vault_calls_gate_gone(struct vault *v)
 void vault_calls_clear(struct vault *v)
 {
     while (v->calls != NULL) {
-        vault_refuse(v->calls, KV_E_STARTING, "the agent stops");
-    }
-    while (v->remembered != NULL) {
-        struct remembered *next = v->remembered->next;
-        forget(v->remembered);
-        v->remembered = next;
+        struct call *call = v->calls;
+        vault_refuse(call->leader != NULL ? call->leader : call, KV_E_STARTING, "the agent stops");
     }
 }
 
@@ -204,7 +153,8 @@ static call_fn *const handlers[KV_CALL_COUNT] = {
     [KV_CALL_VERIFIED] = vault_call_verified,   [KV_CALL_SLOT_UNLOCK] = call_slot_unlock,
 };
 
-/* A token that was given is repeated only while its grant stands. */
+/* What an integration got is repeated only to who may have it now: while the grant stands, and to
+ * the program that was approved. */
 static bool still_entitled(const struct call *call)
 {
     struct vault *v = call->vault;
@@ -212,6 +162,9 @@ static bool still_entitled(const struct call *call)
     struct kv_field field[KV_FIELDS_MAX];
     struct kv_err err;
     char context[KV_CONTEXT_LEN];
+    if (kv_call_row(call->call)->access != KV_ACCESS_INTEGRATION) {
+        return true;
+    }
     if (!v->started ||
         kv_message_read(kv_buf_bytes(&call->args), kv_call_row(call->call)->args, field, &err) !=
             KV_OK ||
@@ -220,37 +173,54 @@ static bool still_entitled(const struct call *call)
     }
     struct kv_caller caller = vault_caller(call->client);
     struct kv_moment moment = vault_moment(v);
-    kv_state_question(v->state, &caller, KV_OP_SESSION_OPEN, context, &moment, &answer);
-    return answer.code == KV_OK;
+    enum kv_op op = call->call == KV_CALL_OFFLINE_CODES ? KV_OP_QR_KOD2 : KV_OP_SESSION_OPEN;
+    kv_state_question(v->state, &caller, op, context, &moment, &answer);
+    return answer.code == KV_OK || answer.code == KV_E_GRANT_RATE;
 }
 
 /* True if the call was answered from memory, or is refused because its key was used for another. */
 static bool repeated(struct call *call)
 {
-    for (const struct remembered *r = call->vault->remembered; r != NULL; r = r->next) {
-        if (call->idempotency[0] == '\0' || r->uid != call->uid || r->call != call->call ||
-            strcmp(r->key, call->idempotency) != 0 || r->until_ms <= kv_loop_clock_ms()) {
-            continue;
-        }
-        bool same = kv_hash_equal(&r->args_hash, &call->args_hash);
-        if (same && r->code == KV_OK && call->call == KV_CALL_SESSION_OPEN &&
-            !still_entitled(call)) {
-            return false; /* revoked meanwhile: refused as any call, and recorded */
-        }
-        enum kv_code code = same ? r->code : KV_E_IDEMPOTENCY;
-        const char *detail = same ? r->detail : "this Idempotency-Key was used for another request";
-        struct kv_bytes fields = same ? kv_bytes(r->fields, r->len) : KV_BYTES_NULL;
-        call->idempotency[0] = '\0'; /* not remembered again */
-        end(call, code, detail, fields);
+    struct vault_memory_answer kept;
+    if (!vault_memory_find(call->vault->memory, call, &kept) ||
+        (kept.same && kept.code == KV_OK && !still_entitled(call))) {
+        return false; /* revoked meanwhile: refused as any call, and recorded */
+    }
+    if (kept.same) {
+        answer(call, kept.code, kept.detail, kept.fields);
+    } else {
+        answer(call, KV_E_IDEMPOTENCY, "this Idempotency-Key was used for another request",
+               KV_BYTES_NULL);
+    }
+    return true;
+}
+
+/* True if the same key is under way already: this call gets that one's answer, so that two who come
+ * at the same moment do one thing. */
+static bool joined(struct call *call)
+{
+    struct call *at = call->idempotency[0] == '\0' ? NULL : call->next;
+    while (at != NULL && (at->uid != call->uid || at->call != call->call || at->leader != NULL ||
+                          strcmp(at->idempotency, call->idempotency) != 0)) {
+        at = at->next;
+    }
+    if (at == NULL || !still_entitled(call)) {
+        return false;
+    }
+    if (!kv_hash_equal(&at->args_hash, &call->args_hash)) {
+        answer(call, KV_E_IDEMPOTENCY, "this Idempotency-Key is under way for another request",
+               KV_BYTES_NULL);
         return true;
     }
-    return false;
+    call->leader = at;
+    at->followed = true;
+    return true;
 }
 
 static void dispatch(struct call *call)
 {
     struct kv_err err;
-    if (repeated(call)) {
+    if (repeated(call) || joined(call)) {
         return;
     }
     if (kv_message_read(kv_buf_bytes(&call->args), kv_call_row(call->call)->args, call->field,

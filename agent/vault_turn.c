@@ -15,6 +15,7 @@ _Noreturn void vault_fatal(struct vault *v, const struct kv_err *err)
 {
     (void)v;
     kv_log_err(KV_LOG_ERROR, "fatal", err);
+    kv_log_release();
     _exit(1); /* the supervisor starts all of us anew, and the ledger recovers */
 }
 
@@ -64,9 +65,20 @@ enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err)
     return KV_OK;
 }
 
+/* Asked of the file system once in a turn. */
+static enum kv_code space_of(struct vault *v, const struct kv_log_space **out, struct kv_err *err)
+{
+    if (!v->space_known && kv_log_space(v->log, &v->space, err) != KV_OK) {
+        return err->code;
+    }
+    v->space_known = true;
+    *out = &v->space;
+    return KV_OK;
+}
+
 enum kv_code vault_may_give(struct vault *v, struct kv_err *err)
 {
-    struct kv_log_space space;
+    const struct kv_log_space *space;
     (void)vault_now(v);
     if (v->started && vault_custody_allows(v, err) != KV_OK) {
         return err->code;
@@ -78,12 +90,12 @@ enum kv_code vault_may_give(struct vault *v, struct kv_err *err)
     if (v->signer_down || v->unsigned_tail) {
         return KV_REFUSE(err, KV_E_LEDGER_SIGNER, "%s", v->signer_detail);
     }
-    if (kv_log_space(v->log, &space, err) != KV_OK) {
+    if (space_of(v, &space, err) != KV_OK) {
         return err->code;
     }
-    if (space.low) {
+    if (space->low) {
         return KV_REFUSE(err, KV_E_LEDGER_DISK, "%llu MiB are left for the ledger",
-                         (unsigned long long)(space.free >> 20));
+                         (unsigned long long)(space->free >> 20));
     }
     return KV_OK;
 }
@@ -111,10 +123,13 @@ static bool is_use(enum kv_event ev)
 /* What takes away or only notes may use the reserve when the disk is full. */
 static void make_room(struct vault *v)
 {
-    struct kv_log_space space;
+    const struct kv_log_space *space;
     struct kv_err err;
-    if (kv_log_space(v->log, &space, &err) == KV_OK && space.free < (UINT64_C(1) << 20) &&
-        kv_log_reserve_give(v->log, &err) != KV_OK) {
+    if (space_of(v, &space, &err) != KV_OK || space->free >= (UINT64_C(1) << 20)) {
+        return;
+    }
+    v->space_known = false; /* it changes */
+    if (kv_log_reserve_give(v->log, &err) != KV_OK) {
         kv_log_err(KV_LOG_WARNING, "reserve", &err);
     }
 }
@@ -145,6 +160,34 @@ static enum kv_code judge(struct vault *v, struct kv_record *rec, const struct k
     return kv_state_apply(v->state, rec, &set, &view, err);
 }
 
+/* One line for each record: ids, never what people wrote. */
+static void log_record(const struct kv_record *rec)
+{
+    char text[768];
+    size_t len = 0;
+    const struct {
+        const char *name, *value;
+    } ids[] = {{"who", rec->who_id},
+               {"person", rec->person},
+               {"req", rec->req},
+               {"grant", rec->grant},
+               {"integ", rec->integ},
+               {"cred", rec->cred},
+               {"op", rec->op == KV_OP_NONE ? "" : kv_op_word(rec->op)},
+               {"ctx", rec->ctx},
+               {"err", rec->err}};
+    text[0] = '\0';
+    for (size_t i = 0; i < KV_COUNT(ids); i++) {
+        if (ids[i].value[0] != '\0') {
+            int n = snprintf(text + len, sizeof text - len, " %s=%s", ids[i].name, ids[i].value);
+            len += n > 0 && (size_t)n < sizeof text - len ? (size_t)n : 0;
+        }
+    }
+    text[len] = '\0';
+    kv_log(KV_LOG_INFO, "record", "seq=%llu ev=%s%s", (unsigned long long)rec->seq,
+           kv_event_word(rec->ev), text);
+}
+
 enum kv_code vault_record(struct vault *v, struct kv_record *rec, const struct kv_bytes *blobs,
                           uint64_t *seq, struct kv_err *err)
 {
@@ -165,8 +208,7 @@ enum kv_code vault_record(struct vault *v, struct kv_record *rec, const struct k
         *seq = rec->seq;
     }
     v->dirty = true;
-    kv_log(KV_LOG_INFO, "record", "seq=%llu ev=%s", (unsigned long long)rec->seq,
-           kv_event_word(rec->ev));
+    log_record(rec);
     kv_record_free(rec);
     return KV_OK;
 }
@@ -400,23 +442,34 @@ static void tend(struct vault *v)
     }
 }
 
+/* The keepers sign while the disk writes: their answers wait for it, not their work. */
+static void ask_keepers(struct vault *v)
+{
+    for (size_t i = 0; i < v->keeper_count; i++) {
+        if (v->keepers[i].channel != NULL) {
+            kv_channel_flush(v->keepers[i].channel);
+        }
+    }
+}
+
 void vault_turn_end(void *vault)
 {
     struct vault *v = vault;
     struct kv_err err;
-    if (!writable(v)) {
-        v->now_ms = 0;
-        return;
-    }
-    while (v->dirty) { /* effects may make records of their own */
+    while (v->dirty && writable(v)) { /* effects may make records of their own */
         v->dirty = false;
         vault_work_due(v);
+        ask_keepers(v);
         if (kv_log_flush(v->log, &err) != KV_OK) {
             vault_fatal(v, &err);
         }
         tend(v);
         release(&v->on_flush, UINT64_MAX, KV_OK, "");
     }
-    checkpoint_if_due(v);
+    if (writable(v)) {
+        checkpoint_if_due(v);
+    }
     v->now_ms = 0;
+    v->space_known = false;
+    kv_log_release();
 }

@@ -140,6 +140,19 @@ is "… at once, though the first waits" test $((($(date +%s%N) - began) / 10000
 wait $patient
 equal "… and the first gets the session" 0 $?
 
+# ---- the same key twice at the same moment ----
+
+control clear '{}'; control polls '{"n": 3}'
+from=$(record_count)
+pids=()
+for i in 1 2 3; do
+    ( KEY=twin session "$NIP"; printf '%s\n' "$answer" >"$W/twin.$i" ) &
+    pids+=($!)
+done
+wait "${pids[@]}"
+equal "three calls with one key are one" 1 "$(sort -u "$W"/twin.? | wc -l)"
+equal "… with one lease" "$(jq -r .session "$W/twin.1")" "$(records "$from" | jq -r 'select(.ev == "ksef.session").info.lease')"
+
 # ---- callers who come together ----
 
 control clear '{}'; control polls '{"n": 3}'
@@ -168,5 +181,8 @@ by fin-01 grant revoke "$GRANT"
 wait $late
 equal "a grant revoked during the login gives no session" "403" "$(head -1 "$W/late")"
 isnt "… and no token" grep -q eyJ "$W/late"
+KEY=twin PROGRAM=/usr/bin/curl session "$NIP"
+refused "another program of that account gets nothing by the key" policy.exe-changed 403
+isnt "… and no token" grep -q eyJ <<<"$answer"
 is "the trail verifies, no intent is open" verify
 finish

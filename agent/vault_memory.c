@@ -1,0 +1,147 @@
+/* Answers to POSTs, for their repetition under the same Idempotency-Key. Kept in memory only: after
+ * a restart the ledger answers (a repeated text gets the recorded answer), and a KSeF session that
+ * nobody holds any more is not given twice. */
+#include "agent/vault.h"
+
+#include "core/secret.h"
+
+#include <stdlib.h>
+
+#define REMEMBER_MS (15 * 60 * 1000)
+#define BYTES_MAX   (48 * 1024 * 1024) /* the oldest go first */
+#define BUCKETS     16384
+
+struct remembered {
+    struct remembered *next;  /* of the bucket */
+    struct remembered *later; /* the next younger one */
+    struct kv_hash key;       /* of who, call and Idempotency-Key */
+    struct kv_hash args_hash;
+    int64_t until_ms;
+    enum kv_code code;
+    size_t detail_len, fields_len; /* detail with its NUL, then fields */
+    uint8_t bytes[];
+};
+
+struct vault_memory {
+    struct remembered *bucket[BUCKETS];
+    struct remembered *oldest, **youngest;
+    size_t bytes;
+};
+
+struct vault_memory *vault_memory_new(void)
+{
+    struct vault_memory *memory = calloc(1, sizeof *memory);
+    if (memory == NULL) {
+        abort(); /* at start */
+    }
+    memory->youngest = &memory->oldest;
+    return memory;
+}
+
+static struct kv_hash key_of(const struct call *call)
+{
+    uint8_t who[8] = {(uint8_t)(call->uid >> 24 & 0xff),
+                      (uint8_t)(call->uid >> 16 & 0xff),
+                      (uint8_t)(call->uid >> 8 & 0xff),
+                      (uint8_t)(call->uid & 0xff),
+                      (uint8_t)((unsigned)call->call >> 8 & 0xff),
+                      (uint8_t)((unsigned)call->call & 0xff)};
+    return kv_hash3(kv_bytes(who, sizeof who), kv_bytes_str(call->idempotency), KV_BYTES_NULL);
+}
+
+static struct remembered **bucket(struct vault_memory *memory, const struct kv_hash *key)
+{
+    return &memory->bucket[((size_t)key->b[0] << 8 | key->b[1]) % BUCKETS];
+}
+
+static size_t size_of(const struct remembered *r)
+{
+    return sizeof *r + r->detail_len + r->fields_len;
+}
+
+static void forget_oldest(struct vault_memory *memory)
+{
+    struct remembered *r = memory->oldest;
+    struct remembered **at = bucket(memory, &r->key);
+    while (*at != r) {
+        at = &(*at)->next;
+    }
+    *at = r->next;
+    memory->oldest = r->later;
+    if (memory->oldest == NULL) {
+        memory->youngest = &memory->oldest;
+    }
+    memory->bytes -= size_of(r);
+    kv_wipe(r->bytes, r->detail_len + r->fields_len); /* an access token may be in it */
+    free(r);
+}
+
+/* All live equally long, so the oldest are also those that are over. */
+static void make_room(struct vault_memory *memory, int64_t now)
+{
+    while (memory->oldest != NULL &&
+           (memory->oldest->until_ms <= now || memory->bytes > BYTES_MAX)) {
+        forget_oldest(memory);
+    }
+}
+
+void vault_memory_keep(struct vault_memory *memory, const struct call *call, enum kv_code code,
+                       const char *detail, struct kv_bytes fields)
+{
+    /* What may succeed later is tried again, not repeated. */
+    if (call->idempotency[0] == '\0' || kv_code_row(code)->retry == KV_RETRY_AFTER) {
+        return;
+    }
+    int64_t now = kv_loop_clock_ms();
+    size_t detail_len = strlen(detail) + 1;
+    struct remembered *r = malloc(sizeof *r + detail_len + fields.len);
+    if (r == NULL) {
+        abort();
+    }
+    *r = (struct remembered){.key = key_of(call),
+                             .args_hash = call->args_hash,
+                             .until_ms = now + REMEMBER_MS,
+                             .code = code,
+                             .detail_len = detail_len,
+                             .fields_len = fields.len};
+    memcpy(r->bytes, detail, detail_len);
+    if (fields.len > 0) {
+        memcpy(r->bytes + detail_len, fields.ptr, fields.len);
+    }
+    struct remembered **at = bucket(memory, &r->key);
+    r->next = *at;
+    *at = r;
+    *memory->youngest = r;
+    memory->youngest = &r->later;
+    memory->bytes += size_of(r);
+    make_room(memory, now);
+}
+
+bool vault_memory_find(struct vault_memory *memory, const struct call *call,
+                       struct vault_memory_answer *out)
+{
+    if (call->idempotency[0] == '\0') {
+        return false;
+    }
+    make_room(memory, kv_loop_clock_ms());
+    struct kv_hash key = key_of(call);
+    for (const struct remembered *r = *bucket(memory, &key); r != NULL; r = r->next) {
+        if (kv_hash_equal(&r->key, &key)) { /* the youngest stands first */
+            *out = (struct vault_memory_answer){
+                .same = kv_hash_equal(&r->args_hash, &call->args_hash),
+                .code = r->code,
+                .detail = (const char *)r->bytes,
+                .fields = kv_bytes(r->bytes + r->detail_len, r->fields_len)};
+            return true;
+        }
+    }
+    return false;
+}
+
+void vault_memory_free(struct vault_memory *memory)
+{
+    while (memory != NULL && memory->oldest != NULL) {
+        forget_oldest(memory);
+    }
+    free(memory);
+}
