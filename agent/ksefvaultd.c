@@ -62,7 +62,8 @@ static enum kv_code bind_socket(const char *path, int *out, struct kv_err *err)
     return KV_OK;
 }
 
-static enum kv_code listener(const char *path, int *out, struct kv_err *err)
+/* *own: bound by us, to be removed at the end; a socket of systemd stays when we go. */
+static enum kv_code listener(const char *path, int *out, bool *own, struct kv_err *err)
 {
     int n = sd_listen_fds(1);
     if (n > 1) {
@@ -70,8 +71,11 @@ static enum kv_code listener(const char *path, int *out, struct kv_err *err)
     }
     if (n == 1) {
         *out = SD_LISTEN_FDS_START;
-        return KV_OK;
+        return fcntl(*out, F_SETFL, O_NONBLOCK) == 0
+                   ? KV_OK
+                   : KV_FAIL(err, KV_E_IO, KV_ERRNO, "the socket that systemd passed");
     }
+    *own = true;
     return bind_socket(path, out, err);
 }
 
@@ -318,9 +322,10 @@ static enum kv_code run(const char *path, bool only_check, struct kv_err *err)
     sup->listener = -1;
     sup->child_signals = -1;
     kv_hash_base64(&digest, sup->config_sha256);
+    bool own_socket = false;
     enum kv_code code = folders(config, err);
     code = code != KV_OK ? code : find_programs(sup, err);
-    code = code != KV_OK ? code : listener(config->socket, &sup->listener, err);
+    code = code != KV_OK ? code : listener(config->socket, &sup->listener, &own_socket, err);
     code = code != KV_OK ? code : kv_program_limits(err);
     code = code != KV_OK ? code : kv_secret_harden_process(err);
     code = code != KV_OK ? code : kv_loop_new(&sup->loop, err);
@@ -338,7 +343,9 @@ static enum kv_code run(const char *path, bool only_check, struct kv_err *err)
         }
         kv_log(KV_LOG_INFO, "started", "version=%s vault=%s", KV_VERSION, config->vault);
         code = kv_loop_run(sup->loop, err);
-        (void)unlink(config->socket); /* gone already is fine */
+        if (own_socket) {
+            (void)unlink(config->socket); /* gone already is fine */
+        }
     }
     for (size_t i = 0; i < sup->child_count; i++) {
         kv_timer_free(sup->children[i].respawn);
