@@ -393,7 +393,7 @@ const struct cli_verb cmd_code[] = {
      .operands_max = 1,
      .options = verify_options,
      .summary = "Check the signature of a KOD II, offline, with the issuer's certificate.",
-     .examples = "  ksefvault code verify 'https://qr.ksef.mf.gov.pl/certificate/Nip/…' --cert "
+     .examples = "  ksefvault code verify 'https://qr.ksef.mf.gov.pl/certificate/Nip/...' --cert "
                  "offline.pem\n"},
     {.noun = NULL},
 };
