@@ -25,6 +25,7 @@ struct errand {
     struct courier *courier;
     uint32_t request;
     enum kv_ksef_call call;
+    char reference[KV_KSEF_REFERENCE_LEN]; /* what is looked for in a list */
 };
 
 /* The fields that every answer carries, so that the ledger can say what KSeF said. */
@@ -127,6 +128,48 @@ static enum kv_code read_tokens(struct kv_courier_result *result, struct kv_buf 
     return KV_OK;
 }
 
+static enum kv_code read_refresh(struct kv_courier_result *result, struct kv_buf *fields,
+                                 struct kv_err *err)
+{
+    struct kv_ksef_token access;
+    if (kv_ksef_read_refresh(result->body, result->body_len, &access, err) != KV_OK) {
+        return err->code;
+    }
+    add_token(fields, "access", "access-until", &access);
+    kv_ksef_token_clear(&access);
+    return KV_OK;
+}
+
+static enum kv_code read_sessions(const struct errand *errand,
+                                  const struct kv_courier_result *result, struct kv_buf *fields,
+                                  struct kv_err *err)
+{
+    bool listed, whole;
+    if (kv_ksef_read_sessions(kv_bytes(result->body, result->body_len), errand->reference, &listed,
+                              &whole, err) != KV_OK) {
+        return err->code;
+    }
+    kv_message_bool(fields, "listed", listed || !whole);
+    return KV_OK;
+}
+
+static enum kv_code read_success(const struct errand *errand, struct kv_courier_result *result,
+                                 struct kv_buf *fields, struct kv_err *err)
+{
+    switch (errand->call) {
+    case KV_KSEF_CHALLENGE: return read_challenge(result, fields, err);
+    case KV_KSEF_XADES: return read_login(result, fields, err);
+    case KV_KSEF_STATUS: return read_status(result, fields, err);
+    case KV_KSEF_REDEEM: return read_tokens(result, fields, err);
+    case KV_KSEF_REFRESH: return read_refresh(result, fields, err);
+    case KV_KSEF_SESSIONS: return read_sessions(errand, result, fields, err);
+    case KV_KSEF_SESSION_CURRENT:
+    case KV_KSEF_SESSION_END:
+    case KV_KSEF_CALL_COUNT: break; /* 204: nothing to read */
+    }
+    return KV_OK;
+}
+
 static void on_done(void *ctx, struct kv_courier_result *result)
 {
     struct errand *errand = ctx;
@@ -145,15 +188,7 @@ static void on_done(void *ctx, struct kv_courier_result *result)
         refused(errand, result);
     } else {
         add_outcome(&fields, result->status, 0, 0);
-        if (errand->call == KV_KSEF_CHALLENGE) {
-            code = read_challenge(result, &fields, &err);
-        } else if (errand->call == KV_KSEF_XADES) {
-            code = read_login(result, &fields, &err);
-        } else if (errand->call == KV_KSEF_STATUS) {
-            code = read_status(result, &fields, &err);
-        } else {
-            code = read_tokens(result, &fields, &err);
-        }
+        code = read_success(errand, result, &fields, &err);
         answer(errand, code, err.msg, &fields);
     }
     free(errand);
@@ -176,7 +211,11 @@ static enum kv_code start(struct errand *errand, const struct kv_field *field, s
         code = kv_secret_from(field[2].value, &bearer, err);
     }
     if (code == KV_OK) {
-        code = kv_ksef_call_path(errand->call, field[1].value, &path, err);
+        bool fits = field[1].type == 0 ||
+                    kv_field_copy(&field[1], errand->reference, sizeof errand->reference);
+        assert(fits); /* the table's limit */
+        code = kv_ksef_call_path(errand->call, row->reference ? field[1].value : KV_BYTES_NULL,
+                                 &path, err);
     }
     if (code == KV_OK) {
         struct kv_courier_request request = {.method = row->method,
@@ -200,7 +239,7 @@ static void on_errand(struct courier *courier, const struct kv_frame *frame, enu
     if (errand == NULL) {
         abort();
     }
-    *errand = (struct errand){courier, frame->request, call};
+    *errand = (struct errand){.courier = courier, .request = frame->request, .call = call};
     if (kv_message_read(frame->body, errand_specs, field, &err) != KV_OK ||
         start(errand, field, &err) != KV_OK) {
         kv_channel_reply(courier->vault, frame->request, err.code, err.msg, KV_BYTES_NULL);
@@ -258,10 +297,10 @@ static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_fram
         enum kv_frame_op op;
         enum kv_ksef_call call;
     } table[] = {
-        {KV_FRAME_KSEF_CHALLENGE, KV_KSEF_CHALLENGE},
-        {KV_FRAME_KSEF_LOGIN, KV_KSEF_XADES},
-        {KV_FRAME_KSEF_STATUS, KV_KSEF_STATUS},
-        {KV_FRAME_KSEF_REDEEM, KV_KSEF_REDEEM},
+        {KV_FRAME_KSEF_CHALLENGE, KV_KSEF_CHALLENGE}, {KV_FRAME_KSEF_LOGIN, KV_KSEF_XADES},
+        {KV_FRAME_KSEF_STATUS, KV_KSEF_STATUS},       {KV_FRAME_KSEF_REDEEM, KV_KSEF_REDEEM},
+        {KV_FRAME_KSEF_REFRESH, KV_KSEF_REFRESH},     {KV_FRAME_KSEF_END, KV_KSEF_SESSION_CURRENT},
+        {KV_FRAME_KSEF_SESSIONS, KV_KSEF_SESSIONS},
     };
     struct courier *courier = ctx;
     kv_close_fdp(&fd); /* the table of frames lets none through */

@@ -54,6 +54,9 @@ enum kv_frame_op {
     KV_FRAME_KSEF_LOGIN,
     KV_FRAME_KSEF_STATUS,
     KV_FRAME_KSEF_REDEEM,
+    KV_FRAME_KSEF_REFRESH,
+    KV_FRAME_KSEF_END,      /* DELETE the session of a refresh token */
+    KV_FRAME_KSEF_SESSIONS, /* is a session still listed? */
     KV_FRAME_COUNT
 };
 

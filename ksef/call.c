@@ -11,6 +11,7 @@ static const struct kv_ksef_call_row rows[KV_KSEF_CALL_COUNT] = {
     [KV_KSEF_REFRESH]         = {"refresh", "POST", "/auth/token/refresh", false, NULL, 200, KV_KSEF_BEARER_REFRESH, false},
     [KV_KSEF_SESSION_CURRENT] = {"session-current", "DELETE", "/auth/sessions/current", false, NULL, 204, KV_KSEF_BEARER_REFRESH, false},
     [KV_KSEF_SESSION_END]     = {"session-end", "DELETE", "/auth/sessions/", true, NULL, 204, KV_KSEF_BEARER_ACCESS, false},
+    [KV_KSEF_SESSIONS]        = {"sessions", "GET", "/auth/sessions?pageSize=100", false, NULL, 200, KV_KSEF_BEARER_ACCESS, false},
 };
 /* clang-format on */
 

@@ -15,6 +15,7 @@ enum kv_ksef_call {
     KV_KSEF_REFRESH,         /* POST /auth/token/refresh */
     KV_KSEF_SESSION_CURRENT, /* DELETE /auth/sessions/current */
     KV_KSEF_SESSION_END,     /* DELETE /auth/sessions/{reference} */
+    KV_KSEF_SESSIONS,        /* GET /auth/sessions: the newest hundred */
     KV_KSEF_CALL_COUNT
 };
 

@@ -178,6 +178,30 @@ enum kv_code kv_ksef_read_refresh(uint8_t *body, size_t len, struct kv_ksef_toke
     return code == KV_OK ? read_token(json, "accessToken", out, err) : code;
 }
 
+enum kv_code kv_ksef_read_sessions(struct kv_bytes body, const char *reference, bool *listed,
+                                   bool *whole, struct kv_err *err)
+{
+    KV_CLEANUP(kv_ksef_json_freep) json_t *json = NULL;
+    if (kv_ksef_json_load(body, &json, err) != KV_OK) {
+        return err == NULL ? KV_E_KSEF_ANSWER : err->code;
+    }
+    const json_t *items = json_object_get(json, "items");
+    if (!json_is_array(items)) {
+        return KV_REFUSE(err, KV_E_KSEF_ANSWER, "KSeF's list of sessions is not well-formed");
+    }
+    bool found = false;
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        struct kv_bytes item = kv_ksef_json_text(json_array_get(items, i), "referenceNumber");
+        if (!kv_ksef_reference_valid(item)) {
+            return KV_REFUSE(err, KV_E_KSEF_ANSWER, "KSeF's list has a session without reference");
+        }
+        found = found || kv_bytes_is(item, reference);
+    }
+    *listed = found;
+    *whole = kv_ksef_json_text(json, "continuationToken").len == 0;
+    return KV_OK;
+}
+
 enum kv_code kv_ksef_read_status(struct kv_bytes body, struct kv_ksef_status *out,
                                  struct kv_err *err)
 {

@@ -54,6 +54,11 @@ void kv_ksef_tokens_clear(struct kv_ksef_tokens *tokens);
 KV_MUST_USE enum kv_code kv_ksef_read_refresh(uint8_t *body, size_t len, struct kv_ksef_token *out,
                                               struct kv_err *err);
 
+/* The 200 of GET /auth/sessions: is the session `reference` among those that are open? *whole: the
+ * list was not longer than this page, so that one that is not there is not open. */
+KV_MUST_USE enum kv_code kv_ksef_read_sessions(struct kv_bytes body, const char *reference,
+                                               bool *listed, bool *whole, struct kv_err *err);
+
 #define KV_KSEF_TEXT_LEN 160
 
 struct kv_ksef_status {

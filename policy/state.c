@@ -123,6 +123,7 @@ void kv_state_free(struct kv_state *state)
     free_list(&state->integrations);
     free_list(&state->grants);
     free(state->intents);
+    free(state->sessions);
     free(state->texts.slot);
     free(state->nonces.slot);
     free(state->counters.slot);
@@ -228,6 +229,8 @@ static kv_judge_fn *const handlers[KV_EV_COUNT] = {
     [KV_EV_USE_OUTCOME] = kv_on_use_outcome,
     [KV_EV_USE_REFUSED] = only_note,
     [KV_EV_KSEF_SESSION] = kv_on_ksef_session,
+    [KV_EV_KSEF_CLOSE] = kv_on_ksef_close,
+    [KV_EV_KSEF_RESIDUAL] = kv_on_ksef_residual,
     [KV_EV_EXPORT_MADE] = only_note,
     [KV_EV_VERIFY_RUN] = only_note,
     [KV_EV_ALARM_SIGNER_DOWN] = only_note,

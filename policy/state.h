@@ -149,6 +149,14 @@ struct kv_grant {
     bool compromised, ends_by_policy;
     uint64_t seq;
 };
+/* A session at KSeF, from the outcome of its login to its ksef.close. */
+struct kv_ksef_session {
+    char ref[KV_REF_LEN];
+    char cred[KV_ID_LEN];
+    char ctx[KV_CONTEXT_LEN];
+    int64_t seen_ms; /* of the last record about it */
+};
+
 struct kv_intent {
     uint64_t seq;
     int64_t ts_ms;
@@ -274,6 +282,10 @@ struct kv_answer {
  */
 void kv_state_question(const struct kv_state *state, const struct kv_caller *caller, enum kv_op op,
                        const char *context, const struct kv_moment *moment, struct kv_answer *out);
+/* Does this very grant stand for sessions, whoever calls and whatever its rate? Errors: the refusal
+ * of a use; KV_E_NO_GRANT. */
+KV_MUST_USE enum kv_code kv_state_grant_stands(const struct kv_state *state, struct kv_bytes grant,
+                                               int64_t now_ms, struct kv_err *err);
 /* The same for an integration by name, whoever calls. */
 void kv_state_explain(const struct kv_state *state, struct kv_bytes integration, enum kv_op op,
                       const char *context, const struct kv_moment *moment, struct kv_answer *out);

@@ -80,6 +80,10 @@ static void dump_things(const struct kv_state *s, struct kv_buf *out)
         kv_buf_add_format(out, "intent %llu %s\n", (unsigned long long)s->intents[i].seq,
                           s->intents[i].grant);
     }
+    for (size_t i = 0; i < s->session_count; i++) {
+        kv_buf_add_format(out, "session %s %s %s %lld\n", s->sessions[i].ref, s->sessions[i].cred,
+                          s->sessions[i].ctx, (long long)s->sessions[i].seen_ms);
+    }
 }
 
 void kv_state_dump(const struct kv_state *state, struct kv_buf *out)

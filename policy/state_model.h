@@ -35,6 +35,10 @@ struct kv_state {
     uint64_t policy_seq;
     const struct kv_request *policy_request; /* that activated it */
     struct kv_list persons, keys, requests, credentials, integrations, grants;
+    struct kv_ksef_session *sessions; /* open at KSeF, as far as the ledger knows */
+    size_t session_count, session_cap;
+    struct kv_ksef_session closed; /* by record closed_seq: its residual comes right behind */
+    uint64_t closed_seq;
     struct kv_intent *intents;
     size_t intent_count, intent_cap;
     struct kv_hash_map texts, nonces, counters;
@@ -91,7 +95,8 @@ kv_judge_fn kv_on_request_open, kv_on_request_withdraw, kv_on_request_lapse, kv_
 kv_judge_fn kv_on_policy_activate, kv_on_cred_create, kv_on_cred_activate, kv_on_integ_register,
     kv_on_integ_change, kv_on_integ_resume, kv_on_integ_suspend, kv_on_grant_activate,
     kv_on_grant_suspend, kv_on_grant_resume, kv_on_grant_revoke, kv_on_grant_expire;
-kv_judge_fn kv_on_use, kv_on_use_outcome, kv_on_ksef_session, kv_on_alarm_exe, kv_on_alarm_cloned;
+kv_judge_fn kv_on_use, kv_on_use_outcome, kv_on_ksef_session, kv_on_ksef_close, kv_on_ksef_residual,
+    kv_on_alarm_exe, kv_on_alarm_cloned;
 
 /* ---- shared rules ---- */
 /* The request that a giving record names, approved, of one of these actions, in its window. */

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#define SESSION_DAYS 8
+
 /* The end of the window, held to the active policy's limit: the stricter of both. */
 int64_t kv_grant_end_ms(const struct kv_state *s, const struct kv_grant *g)
 {
@@ -222,11 +224,61 @@ enum kv_code kv_on_use(const struct kv_judge *j)
     return KV_OK;
 }
 
+static struct kv_ksef_session *find_session(struct kv_state *s, const char *ref)
+{
+    for (size_t i = 0; i < s->session_count; i++) {
+        if (strcmp(s->sessions[i].ref, ref) == 0) {
+            return &s->sessions[i];
+        }
+    }
+    return NULL;
+}
+
+static void drop_session(struct kv_state *s, struct kv_ksef_session *session)
+{
+    *session = s->sessions[--s->session_count];
+}
+
+/* A refresh token lives for seven days at most (KSeF API 2.0): what nobody spoke of for longer has
+ * ended by itself, its agent having lost the token. */
+static void forget_old_sessions(struct kv_state *s, int64_t now_ms)
+{
+    for (size_t i = s->session_count; i > 0; i--) {
+        if (now_ms - s->sessions[i - 1].seen_ms > SESSION_DAYS * KV_DAY_MS) {
+            drop_session(s, &s->sessions[i - 1]);
+        }
+    }
+}
+
+/* A session stands from the outcome that redeemed it; each refresh is another such outcome. */
+static void note_session(const struct kv_judge *j, const struct kv_intent *intent)
+{
+    struct kv_state *s = j->s;
+    const struct kv_grant *g = kv_find_grant(s, intent->grant);
+    if (intent->op != KV_OP_SESSION_OPEN || j->rec->out != KV_OUT_OK || g == NULL ||
+        j->rec->ksef.auth_ref[0] == '\0') {
+        return;
+    }
+    struct kv_ksef_session *session = find_session(s, j->rec->ksef.auth_ref);
+    if (session == NULL) {
+        forget_old_sessions(s, j->now);
+        s->sessions =
+            kv_state_grow(s->sessions, s->session_count, &s->session_cap, sizeof *s->sessions);
+        session = &s->sessions[s->session_count++];
+        *session = (struct kv_ksef_session){.seen_ms = 0};
+        memcpy(session->ref, j->rec->ksef.auth_ref, sizeof session->ref);
+        memcpy(session->cred, g->credential->id, sizeof session->cred);
+        kv_statement_copy(g->request->text, KV_KEY_CONTEXT, session->ctx, sizeof session->ctx);
+    }
+    session->seen_ms = j->now;
+}
+
 enum kv_code kv_on_use_outcome(const struct kv_judge *j)
 {
     struct kv_state *s = j->s;
     for (size_t i = 0; i < s->intent_count; i++) {
         if (s->intents[i].seq == j->rec->of) {
+            note_session(j, &s->intents[i]);
             s->intents[i] = s->intents[--s->intent_count];
             return KV_OK;
         }
@@ -243,4 +295,45 @@ enum kv_code kv_on_ksef_session(const struct kv_judge *j)
         return j->err->code;
     }
     return count_use(j, g);
+}
+
+static bool is_of(const struct kv_ksef_session *session, const struct kv_record *rec)
+{
+    return strcmp(session->ref, rec->ksef.auth_ref) == 0 && strcmp(session->cred, rec->cred) == 0 &&
+           strcmp(session->ctx, rec->ctx) == 0;
+}
+
+/* The session is gone at KSeF; one that could not be ended stays open here. */
+enum kv_code kv_on_ksef_close(const struct kv_judge *j)
+{
+    struct kv_ksef_session *session = find_session(j->s, j->rec->ksef.auth_ref);
+    if (session == NULL || !is_of(session, j->rec)) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "no session %s of %s is open",
+                         j->rec->ksef.auth_ref, j->rec->cred);
+    }
+    if (j->rec->out == KV_OUT_OK) {
+        j->s->closed = *session;
+        j->s->closed_seq = j->rec->seq;
+        drop_session(j->s, session);
+    }
+    return KV_OK;
+}
+
+/* For how long access tokens of the session that the record before closed live on. */
+enum kv_code kv_on_ksef_residual(const struct kv_judge *j)
+{
+    if (j->s->closed_seq == 0 || j->s->closed_seq + 1 != j->rec->seq ||
+        !is_of(&j->s->closed, j->rec)) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "session %s was not closed just before",
+                         j->rec->ksef.auth_ref);
+    }
+    return KV_OK;
+}
+
+enum kv_code kv_state_grant_stands(const struct kv_state *state, struct kv_bytes grant,
+                                   int64_t now_ms, struct kv_err *err)
+{
+    const struct kv_grant *g = kv_state_grant(state, grant);
+    return g == NULL ? KV_REFUSE(err, KV_E_NO_GRANT, "there is no such grant")
+                     : kv_grant_standing(state, g, KV_OP_SESSION_OPEN, now_ms, err);
 }

@@ -1,98 +1,188 @@
 #!/usr/bin/env bash
-# What KSeF can do to a login: each fault at each step has its own code, every intent gets exactly one
-# outcome, nobody waits for ever, and callers of one grant share a login.
+# What KSeF, its gateway or the network may do to a login: each has its code, and each intent exactly
+# one outcome. Then callers who do not wait, who come together, and who call again.
 . "$(dirname "$0")/harness.sh"
 founded
-control() { ksefsim "/control/$1" -X POST -H 'Content-Type: application/json' -d "$2" >/dev/null; }
-called() { ksefsim /control/state | jq -r ".calls.$1 // .counters.$1 // 0"; }
+control() { ksefsim "/control/$1" -d "$2" -f >"$W/control" || die "control $1 $2"; }
+ksef_calls() { ksefsim /control/state | jq ".calls[\"$1\"] // 0"; }
 
-# endpoint | kind | code | HTTP status
+# What a login left in the ledger: the outcomes' words, in order; a word for each that lacks one.
+outcomes() {
+    records "$1" | jq -rs '[.[] | select(.ev == "use.intent").seq] as $intents
+        | [.[] | select(.ev == "use.outcome")] as $outs
+        | [$intents[] as $i | [$outs[] | select(.of == $i).out] | if length == 1 then .[0] else "\(length) outcomes" end]
+        | join(" ")'
+}
+
+# endpoint | fault, or what the status says | code, empty for a session | HTTP | outcomes of the intents
 rows='
-challenge|too-many-requests|ksef.rate-limited|503
-challenge|server-error|ksef.server-error|502
-challenge|bad-gateway|ksef.server-error|502
-challenge|firewall|ksef.answer|502
-challenge|broken-json|ksef.answer|502
-challenge|endless|ksef.answer|502
-challenge|hang-up|ksef.unreachable|502
-xades|too-many-requests|ksef.rate-limited|503
-xades|bad-request|ksef.unauthorised|502
-xades|server-error|ksef.server-error|502
-xades|firewall|ksef.answer|502
-xades|oversized|ksef.answer|502
-xades|broken-json|ksef.answer|502
-status|unauthorized|ksef.unauthorised|502
-status|gone|ksef.unauthorised|502
-status|server-error|ksef.server-error|502
-status|broken-json|ksef.answer|502
-redeem|server-error|ksef.server-error|502
-redeem|broken-json|ksef.answer|502
-redeem|firewall|ksef.answer|502
+challenge|too-many-requests|ksef.rate-limited|503|
+challenge|unauthorized|ksef.unauthorised|502|
+challenge|firewall|ksef.answer|502|
+challenge|gone|ksef.unauthorised|502|
+challenge|bad-gateway|ksef.server-error|502|
+challenge|server-error|ksef.server-error|502|
+challenge|oversized|ksef.answer|502|
+challenge|endless|ksef.answer|502|
+challenge|hang-up|ksef.unreachable|502|
+challenge|broken-json|ksef.answer|502|
+challenge|drop|ksef.answer|502|
+challenge|forbidden missing-permissions|ksef.no-permission|403|
+challenge|warning||201|ok ok
+xades|too-many-requests|ksef.rate-limited|503|error
+xades|unauthorized|ksef.unauthorised|502|error
+xades|firewall|ksef.answer|502|error
+xades|bad-gateway|ksef.server-error|502|error
+xades|server-error|ksef.server-error|502|error
+xades|oversized|ksef.answer|502|unknown
+xades|endless|ksef.answer|502|unknown
+xades|hang-up|ksef.unreachable|502|unknown
+xades|drop|ksef.answer|502|unknown
+xades|broken-json|ksef.answer|502|error
+xades|forbidden missing-permissions|ksef.no-permission|403|error
+xades|forbidden ip-not-allowed|ksef.no-permission|403|error
+xades|forbidden auth-method-not-allowed|ksef.no-permission|403|error
+xades|forbidden security-service-blocked|ksef.rejected|502|error
+xades|bad-request 9101|ksef.signature-rejected|502|error
+xades|bad-request 9105|ksef.signature-rejected|502|error
+xades|bad-request 21111|ksef.challenge|502|error
+xades|bad-request 21115|ksef.signature-rejected|502|error
+xades|bad-request 21117|ksef.no-permission|403|error
+xades|bad-request 21301|ksef.unauthorised|502|error
+xades|bad-request 21308|ksef.identity|403|error
+xades|bad-request 21405|ksef.signature-rejected|502|error
+xades|slow||201|ok ok
+xades|warning||201|ok ok
+status|unauthorized|ksef.unauthorised|502|error
+status|gone|ksef.unauthorised|502|error
+status|oversized|ksef.answer|502|unknown
+status|broken-json|ksef.answer|502|error
+status|slow||201|ok ok
+says|400|ksef.certificate|403|error
+says|415|ksef.no-permission|403|error
+says|425|ksef.login-revoked|403|error
+says|450|ksef.token|403|error
+says|460|ksef.certificate|403|error
+says|470|ksef.identity|403|error
+says|480|ksef.blocked|403|error
+says|500|ksef.server-error|502|error
+says|550|ksef.server-error|502|error
+redeem|too-many-requests|ksef.rate-limited|503|ok error
+redeem|unauthorized|ksef.unauthorised|502|ok error
+redeem|server-error|ksef.server-error|502|ok error
+redeem|hang-up|ksef.unreachable|502|ok unknown
+redeem|drop|ksef.answer|502|ok unknown
+redeem|endless|ksef.answer|502|ok unknown
+redeem|broken-json|ksef.answer|502|ok error
+redeem|slow||201|ok ok
 '
-while IFS='|' read -r endpoint kind want http; do
-    [ -n "$endpoint" ] || continue
-    control fault "{\"endpoint\":\"$endpoint\",\"kind\":\"$kind\"}" || die "fault $endpoint $kind"
-    session $NIP
-    refused "$endpoint: $kind" "$want" "$http"
+plant() { # ENDPOINT KIND [DETAIL]
     control clear '{}'
+    case $1 in
+    says) control status "{\"code\":$2}" ;;
+    *) control fault "$(jq -n --arg endpoint "$1" --arg kind "$2" --arg detail "${3:-}" '{$endpoint, $kind}
+        + if $kind == "forbidden" then {reason: $detail} elif $kind == "bad-request" then {code: ($detail | tonumber)} else {} end')" ;;
+    esac
+}
+row() {
+    local endpoint=$1 fault=$2 wanted=$3 http=$4 outs=$5 before
+    # shellcheck disable=SC2086 # kind and detail
+    plant "$endpoint" $fault
+    before=$(record_count)
+    session "$NIP"
+    if [ -z "$wanted" ]; then equal "$endpoint $fault: a session" "$http" "$status"; else refused "$endpoint $fault" "$wanted" "$http"; fi
+    equal "… its intents end" "$outs" "$(outcomes "$before")"
+    if [ "$http" = 201 ]; then return; fi
+    isnt "… and no token is in the answer" grep -q eyJ <<<"$answer"
+    [ "$(field retry)" != after ] || is "… with Retry-After" test "$(header Retry-After)" -gt 0
+}
+while IFS='|' read -r endpoint fault wanted http outs; do
+    [ -z "$endpoint" ] || row "$endpoint" "$fault" "$wanted" "$http" "$outs"
 done <<<"$rows"
-
-# code of GET /auth/{reference} | code | HTTP status
-while IFS='|' read -r ksef want http; do
-    [ -n "$ksef" ] || continue
-    control status "{\"code\":$ksef}"
-    session $NIP
-    refused "KSeF decides $ksef" "$want" "$http"
-    control clear '{}'
-done <<<'
-415|ksef.no-permission|403
-450|ksef.token|403
-460|ksef.certificate|403
-480|ksef.blocked|403
-500|ksef.server-error|502
-550|ksef.server-error|502'
-is "after all that, a session" session $NIP
-
-records >"$W/all"; for ((n = 256; n < $(record_count); n += 256)); do records $n >>"$W/all"; done
-each() { jq -s . "$W/all" | holds "$1"; }
-is "every intent has exactly one outcome" each '([.[] | select(.ev == "use.intent") | .seq] | sort) == ([.[] | select(.ev == "use.outcome") | .of] | sort)'
-is "a failed outcome names its code" each 'all(.[] | select(.ev == "use.outcome" and .out == "error"); .err | startswith("ksef."))'
-is "the ledger verifies" verify
-
-# ---- waiting ----
-
-control polls '{"n":6}'
-KEY=once session $NIP -H 'Prefer: wait=0'
-refused "who does not wait is told that the login goes on" ksef.busy 503
-is "… and when to come back" test -n "$(header Retry-After)"
-KEY=once session $NIP
-equal "the same key picks the session up" 201 "$status"
-first=$(field session)
-KEY=once session $NIP
-equal "and again: the same session" "$first" "$(field session)"
-KEY=once session $INTERNAL
-refused "the key with another body" input.idempotency-key 400
 control clear '{}'
-
-# ---- sharing ----
-
-before=$(ksefsim /control/state | jq '[.. | objects | .xades? // empty] | add // 0')
-for i in $(seq 10); do
-    as kv-erp "$CONNECTOR" -sS --max-time 30 --unix-socket "$W/run/agent.sock" -H 'Content-Type: application/json' -H "Idempotency-Key: s$i" \
-        -d "{\"context\":\"$NIP\"}" http://agent/v1/sessions >"$W/shared.$i" &
-    joined="${joined:-} $!"
-done
-wait $joined
-got=$(jq -s '[.[] | select(.session)] | length' "$W"/shared.*)
-equal "ten callers at once all get a session" 10 "$got"
-equal "each a lease of its own" 10 "$(jq -rs '[.[].session] | unique | length' "$W"/shared.*)"
-after=$(ksefsim /control/state | jq '[.. | objects | .xades? // empty] | add // 0')
-is "with fewer logins than callers ($((after - before)))" test $((after - before)) -lt 10 -a $((after - before)) -ge 1
+plant challenge too-many-requests
+session "$NIP"
+equal "Retry-After is KSeF's own" 30 "$(header Retry-After)"
 
 # ---- KSeF is not there ----
 
-kill "$world_ksef_pid"; wait "$world_ksef_pid" 2>/dev/null
-session $NIP
-refused "a KSeF that is not there" ksef.unreachable 502
-is "the ledger verifies" verify
+kill -STOP "$world_ksef_pid"
+session "$NIP" -H 'Prefer: wait=1'
+refused "KSeF does not answer, and the caller waits one second" ksef.busy 503
+kill -CONT "$world_ksef_pid"
+session "$NIP"
+equal "… and the login ends well when KSeF is back" 201 "$status"
+
+# ---- callers who do not wait ----
+
+control clear '{}'; control polls '{"n": 4}'
+before=$(ksef_calls xades)
+began=$(date +%s%N)
+KEY=mine session "$NIP" -H 'Prefer: wait=0'
+refused "a caller who does not wait is told to come back" ksef.busy 503
+is "… at once" test $((($(date +%s%N) - began) / 1000000)) -lt 1500
+is "… and when" test "$(header Retry-After)" -gt 0
+pick_up() { KEY=mine session "$NIP" -H 'Prefer: wait=0'; }
+is "… and gets the session later by the same key" wait_for 15 pick_up
+got=$answer
+equal "… of the one login that went on" $((before + 1)) "$(ksef_calls xades)"
+KEY=mine session "$NIP"
+equal "… and by the same key the same session again" "$got" "$answer"
+equal "… without another login" $((before + 1)) "$(ksef_calls xades)"
+
+control polls '{"n": 4}'
+( session "$NIP" ) & patient=$!
+wait_for 10 eval "[ \"\$(ksef_calls xades)\" -gt $((before + 1)) ]"
+began=$(date +%s%N)
+session "$NIP" -H 'Prefer: wait=0'
+refused "one who joins a login and does not wait is told so" ksef.busy 503
+is "… at once, though the first waits" test $((($(date +%s%N) - began) / 1000000)) -lt 1500
+wait $patient
+equal "… and the first gets the session" 0 $?
+
+# ---- the same key twice at the same moment ----
+
+control clear '{}'; control polls '{"n": 3}'
+from=$(record_count)
+pids=()
+for i in 1 2 3; do
+    ( KEY=twin session "$NIP"; printf '%s\n' "$answer" >"$W/twin.$i" ) &
+    pids+=($!)
+done
+wait "${pids[@]}"
+equal "three calls with one key are one" 1 "$(sort -u "$W"/twin.? | wc -l)"
+equal "… with one lease" "$(jq -r .session "$W/twin.1")" "$(records "$from" | jq -r 'select(.ev == "ksef.session").info.lease')"
+
+# ---- callers who come together ----
+
+control clear '{}'; control polls '{"n": 3}'
+before=$(ksef_calls xades) from=$(record_count)
+pids=()
+for i in {1..10}; do
+    ( W_ANSWER=$W/together.$i; session "$NIP"; printf '%s\n' "$answer" >"$W_ANSWER" ) &
+    pids+=($!)
+done
+wait "${pids[@]}"
+cat "$W"/together.* >"$W/together"
+equal "ten callers at once get ten sessions" 10 "$(jq -r .session "$W/together" | sort -u | wc -l)"
+equal "… by one login" $((before + 1)) "$(ksef_calls xades)"
+equal "… each with a record of its own" 10 "$(records "$from" | jq -r 'select(.ev == "ksef.session").info.lease' | sort -u | wc -l)"
+equal "… whose number it was told" "$(records "$from" | jq -r 'select(.ev == "ksef.session") | "\(.info.lease) \(.seq)"' | sort)" \
+    "$(jq -r '"\(.session) \(.record)"' "$W/together" | sort)"
+
+# ---- what is taken away while a login goes on ----
+
+control polls '{"n": 6}'
+( session "$NIP"; printf '%s\n%s\n' "$status" "$answer" >"$W/late" ) & late=$!
+before=$(ksef_calls xades)
+wait_for 10 eval "[ \"\$(ksef_calls status)\" -gt 0 ] && [ \"\$(records $(record_count) | wc -l)\" -ge 0 ] && kv ledger tail --json | grep -q auth.xades"
+sleep 0.5
+by fin-01 grant revoke "$GRANT"
+wait $late
+equal "a grant revoked during the login gives no session" "403" "$(head -1 "$W/late")"
+isnt "… and no token" grep -q eyJ "$W/late"
+KEY=twin PROGRAM=/usr/bin/curl session "$NIP"
+refused "another program of that account gets nothing by the key" policy.exe-changed 403
+isnt "… and no token" grep -q eyJ <<<"$answer"
+is "the trail verifies, no intent is open" verify
 finish

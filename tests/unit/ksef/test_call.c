@@ -18,6 +18,7 @@ static void every_call_has_its_path(void **state)
         {KV_KSEF_REFRESH, "POST", "/auth/token/refresh"},
         {KV_KSEF_SESSION_CURRENT, "DELETE", "/auth/sessions/current"},
         {KV_KSEF_SESSION_END, "DELETE", "/auth/sessions/20250625-AU-2FDC223000-C2BFC98A9C-4E"},
+        {KV_KSEF_SESSIONS, "GET", "/auth/sessions?pageSize=100"},
     };
     _Static_assert(KV_COUNT(cases) == KV_KSEF_CALL_COUNT, "every call");
     for (size_t i = 0; i < KV_COUNT(cases); i++) {

@@ -494,9 +494,46 @@ static int prepare(void **state)
     return kv_secret_heap_init(NULL) == KV_OK ? 0 : -1;
 }
 
+static void a_list_tells_whether_a_session_is_open(void **state)
+{
+    (void)state;
+#define REF   "20250625-AU-2FDC223000-C2BFC98A9C-4E"
+#define OTHER "20250625-AU-2FDC223000-C2BFC98A9C-4F"
+    static const struct {
+        const char *body;
+        enum kv_code want;
+        bool listed, whole;
+    } rows[] = {
+        {"{\"items\":[]}", KV_OK, false, true},
+        {"{\"continuationToken\":null,\"items\":[{\"referenceNumber\":\"" REF "\"}]}", KV_OK, true,
+         true},
+        {"{\"items\":[{\"referenceNumber\":\"" OTHER "\",\"isCurrent\":true}]}", KV_OK, false,
+         true},
+        {"{\"continuationToken\":\"W10=\",\"items\":[{\"referenceNumber\":\"" OTHER "\"}]}", KV_OK,
+         false, false},
+        {"{}", KV_E_KSEF_ANSWER, false, false},
+        {"{\"items\":{}}", KV_E_KSEF_ANSWER, false, false},
+        {"{\"items\":[{}]}", KV_E_KSEF_ANSWER, false, false},
+        {"{\"items\":[\"" REF "\"]}", KV_E_KSEF_ANSWER, false, false},
+        {"{\"items\":[{\"referenceNumber\":\"x\"}]}", KV_E_KSEF_ANSWER, false, false},
+        {"<html>", KV_E_KSEF_ANSWER, false, false},
+    };
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        bool listed = !rows[i].listed, whole = !rows[i].whole;
+        assert_int_equal(
+            kv_ksef_read_sessions(kv_bytes_str(rows[i].body), REF, &listed, &whole, NULL),
+            rows[i].want);
+        if (rows[i].want == KV_OK) {
+            assert_int_equal(listed, rows[i].listed);
+            assert_int_equal(whole, rows[i].whole);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_list_tells_whether_a_session_is_open),
         cmocka_unit_test(a_challenge_is_read),
         cmocka_unit_test(bad_challenges_are_refused),
         cmocka_unit_test(an_address_that_is_none_is_left_out),

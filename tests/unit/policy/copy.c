@@ -97,6 +97,8 @@ struct kv_state *state_copy(const struct kv_state *from, size_t shared)
     move_things(from, to);
     to->intents =
         copy_bytes(from->intents, from->intent_count, from->intent_cap, sizeof *from->intents);
+    to->sessions =
+        copy_bytes(from->sessions, from->session_count, from->session_cap, sizeof *from->sessions);
     copy_map(&to->texts);
     copy_map(&to->nonces);
     copy_map(&to->counters);

@@ -59,6 +59,13 @@ static void people(struct world *w)
     world_must(w, act_on_key(w, "fin-02.b", KV_ACT_RETIRE, "fin-02", 0));
 }
 
+static void ksef_reference(struct kv_record *rec)
+{
+    static const char reference[] = "20260105-AU-812A3FE087-BDF827EF7D-1F";
+    memcpy(rec->ksef.auth_ref, reference, sizeof reference);
+    rec->has |= UINT32_C(1) << KV_RK_KSEF;
+}
+
 static struct kv_record *by_erp(enum kv_event ev, const char *grant, enum kv_op op)
 {
     struct kv_record *rec = kv_record_new(ev);
@@ -69,9 +76,7 @@ static struct kv_record *by_erp(enum kv_event ev, const char *grant, enum kv_op 
     kv_record_set_op(rec, op);
     kv_record_set(rec, KV_RK_CTX, WORLD_NIP);
     if (op == KV_OP_SESSION_OPEN) {
-        static const char ref[] = "20260105-AU-812A3FE087-BDF827EF7D-1F";
-        memcpy(rec->ksef.auth_ref, ref, sizeof ref);
-        rec->has |= UINT32_C(1) << KV_RK_KSEF;
+        ksef_reference(rec);
     } else {
         kv_record_set_dig(rec, &dig);
     }
@@ -86,12 +91,36 @@ static void outcome(struct world *w, enum kv_out out)
     done(w, rec);
 }
 
+static void ksef_session(struct kv_record *rec)
+{
+    kv_record_set(rec, KV_RK_CRED, "cred-1");
+    kv_record_set(rec, KV_RK_CTX, WORLD_NIP);
+    ksef_reference(rec);
+}
+
 static void uses(struct world *w, const char *grant)
 {
     done(w, by_erp(KV_EV_USE_INTENT, grant, KV_OP_AUTH_XADES));
     outcome(w, KV_OUT_OK);
-    struct kv_record *rec = by_erp(KV_EV_KSEF_SESSION, grant, KV_OP_SESSION_OPEN);
+    done(w, by_erp(KV_EV_USE_INTENT, grant, KV_OP_SESSION_OPEN));
+    struct kv_record *rec = kv_record_new(KV_EV_USE_OUTCOME);
+    kv_record_set_of(rec, kv_state_intent_at(w->state, 0)->seq);
+    kv_record_set_out(rec, KV_OUT_OK);
+    ksef_reference(rec);
+    kv_record_info_str(rec, "access", "2026-01-05T12:00:00Z");
+    kv_record_info_str(rec, "refresh", "2026-01-12T12:00:00Z");
+    done(w, rec);
+    rec = by_erp(KV_EV_KSEF_SESSION, grant, KV_OP_SESSION_OPEN);
     kv_record_info_str(rec, "lease", "01KEBQGH006J9ATSEGBABKZVWC");
+    kv_record_info_str(rec, "until", "2026-01-05T12:00:00Z");
+    done(w, rec);
+    rec = kv_record_new(KV_EV_KSEF_CLOSE);
+    ksef_session(rec);
+    kv_record_set_out(rec, KV_OUT_OK);
+    kv_record_info_str(rec, "why", "last-lease");
+    done(w, rec);
+    rec = kv_record_new(KV_EV_KSEF_RESIDUAL);
+    ksef_session(rec);
     kv_record_info_str(rec, "until", "2026-01-05T12:00:00Z");
     done(w, rec);
     done(w, by_erp(KV_EV_USE_SIGN, grant, KV_OP_CSR_SIGN));

@@ -87,7 +87,12 @@ static bool seen_by_agent(enum kv_event ev, const char *what)
            (ev == KV_EV_CRED_ACTIVATE && strcmp(what, "document") == 0) ||
            (ev == KV_EV_CRED_ACTIVATE && (strcmp(what, "from") == 0 || strcmp(what, "to") == 0)) ||
            (ev == KV_EV_LOG_INIT && (strcmp(what, "document") == 0 || strcmp(what, "vkey") == 0)) ||
-           (ev == KV_EV_KSEF_SESSION && (strcmp(what, "lease") == 0 || strcmp(what, "until") == 0));
+           (ev == KV_EV_KSEF_SESSION &&
+            (strcmp(what, "lease") == 0 || strcmp(what, "until") == 0)) ||
+           (ev == KV_EV_USE_OUTCOME &&
+            (strcmp(what, "access") == 0 || strcmp(what, "refresh") == 0)) ||
+           (ev == KV_EV_KSEF_CLOSE && strcmp(what, "why") == 0) ||
+           (ev == KV_EV_KSEF_RESIDUAL && strcmp(what, "until") == 0);
 }
 
 struct tamper {
