@@ -13,6 +13,7 @@
  *   vault_work.c     what an approved request makes the agent do (keys, certificates)
  *   vault_use.c      decisions on uses, and their refusals
  *   vault_login.c    a KSeF login from challenge to access token
+ *   vault_session*.c sessions at KSeF and their leases
  *   vault_qr.c       signatures for QR codes
  *   vault_view.c     answers that only show */
 #ifndef KV_AGENT_VAULT_H
@@ -22,6 +23,7 @@
 #include "core/call.h"
 #include "core/config.h"
 #include "core/record.h"
+#include "core/secret.h"
 #include "ledger/log.h"
 #include "policy/state.h"
 
@@ -96,6 +98,7 @@ struct call {
 
 struct vault_memory;     /* vault_memory.c: answers to repeat */
 struct refusal;          /* vault_use.c */
+struct session;          /* vault_session.c */
 struct login;            /* vault_login.c */
 struct codes;            /* vault_qr.c: calls under way */
 struct code_certificate; /* vault_qr.c: read once */
@@ -152,6 +155,8 @@ struct vault {
     struct refusal *refusals;
     struct kv_timer *refusal_timer;
     struct login *logins;
+    struct session *sessions;
+    bool rules_changed; /* a record of this turn may have taken something away */
     struct codes *codes;
     struct code_certificate *code_certificates;
     struct work *work;
@@ -204,6 +209,9 @@ void vault_refuse(struct call *call, enum kv_code code, const char *detail);
 /* As vault_refuse, with more fields (who can lift it, the record). */
 void vault_refuse_more(struct call *call, enum kv_code code, const char *detail,
                        struct kv_buf *fields);
+/* As vault_refuse, with the seconds after which to come again; 0: the caller's choice. */
+void vault_refuse_retry(struct call *call, enum kv_code code, const char *detail,
+                        uint32_t retry_after);
 void vault_calls_gate_gone(struct vault *v);
 /* We stop: end all calls, wipe what was remembered. */
 void vault_calls_clear(struct vault *v);
@@ -248,6 +256,14 @@ void vault_work_clear(struct vault *v);
 void vault_work_keeper_gone(struct vault *v, const struct keeper *keeper);
 void vault_call_self_sign(struct call *call);
 
+/* What a decision gives: copied, since the state goes on. */
+struct entitlement {
+    char integration[KV_ID_LEN], grant[KV_ULID_LEN], credential[KV_ID_LEN], slot[KV_ID_LEN];
+    struct kv_hash certificate; /* blob */
+    uint64_t room;              /* how many uses are allowed at once */
+    enum kv_code room_code;     /* the refusal of more */
+};
+
 /* ---- vault_login.c ---- */
 void vault_call_session_open(struct call *call);
 void vault_logins_clear(struct vault *v);
@@ -256,14 +272,27 @@ void vault_logins_clear(struct vault *v);
 void vault_call_codes(struct call *call);
 void vault_codes_clear(struct vault *v);
 
-/* ---- vault_use.c ---- */
-/* What a decision gives: copied, since the state goes on. */
-struct entitlement {
-    char integration[KV_ID_LEN], grant[KV_ULID_LEN], credential[KV_ID_LEN], slot[KV_ID_LEN];
-    struct kv_hash certificate; /* blob */
-    uint64_t room;              /* how many uses are allowed at once */
-    enum kv_code room_code;     /* the refusal of more */
+/* ---- vault_session.c ---- */
+/* A login that ended well. Texts are copied; the secrets are the session's from now on. */
+struct vault_session_start {
+    const struct entitlement *who;
+    const char *ctx, *via, *reference;
+    struct kv_secret *access, *refresh;
+    int64_t access_until, refresh_until;
 };
+/* Begin a session, and give a lease to each call. */
+void vault_session_begin(struct vault *v, const struct vault_session_start *start,
+                         struct call *const *calls, size_t count);
+/* Give the call a lease of a session that lives, now or after a refresh; false: there is none. */
+KV_MUST_USE bool vault_session_join(struct call *call, const struct entitlement *who,
+                                    const char *ctx);
+void vault_call_session_close(struct call *call);
+/* End the sessions whose grants no longer stand. */
+void vault_sessions_check(struct vault *v);
+size_t vault_sessions_count(const struct vault *v);
+void vault_sessions_clear(struct vault *v);
+
+/* ---- vault_use.c ---- */
 /* Ask the policy whether the caller may do this. If not, the refusal is recorded and the call
  * answered with what would lift it; false then. */
 KV_MUST_USE bool vault_entitled(struct call *call, enum kv_op op, const char *ctx,

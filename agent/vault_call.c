@@ -70,6 +70,17 @@ void vault_refuse_more(struct call *call, enum kv_code code, const char *detail,
     kv_buf_clear(fields);
 }
 
+void vault_refuse_retry(struct call *call, enum kv_code code, const char *detail,
+                        uint32_t retry_after)
+{
+    struct kv_buf more;
+    kv_buf_init(&more, 256);
+    if (retry_after > 0) {
+        kv_message_number(&more, "retryAfter", retry_after);
+    }
+    vault_refuse_more(call, code, detail, &more);
+}
+
 void vault_calls_gate_gone(struct vault *v)
 {
     for (struct call *call = v->calls; call != NULL; call = call->next) {
@@ -140,17 +151,29 @@ static enum kv_code serving(const struct call *call, struct kv_err *err)
 static void call_slot_unlock(struct call *call);
 
 static call_fn *const handlers[KV_CALL_COUNT] = {
-    [KV_CALL_STATUS] = vault_call_view,         [KV_CALL_HEALTH] = vault_call_view,
-    [KV_CALL_FOUNDING] = vault_call_founding,   [KV_CALL_SESSION_OPEN] = vault_call_session_open,
-    [KV_CALL_OFFLINE_CODES] = vault_call_codes, [KV_CALL_SUBMIT] = vault_call_submit,
-    [KV_CALL_REQUESTS] = vault_call_view,       [KV_CALL_REQUEST] = vault_call_view,
-    [KV_CALL_STATEMENT] = vault_call_view,      [KV_CALL_PERSONS] = vault_call_view,
-    [KV_CALL_QUORUM] = vault_call_view,         [KV_CALL_CREDENTIALS] = vault_call_view,
-    [KV_CALL_SELF_SIGN] = vault_call_self_sign, [KV_CALL_INTEGRATIONS] = vault_call_view,
-    [KV_CALL_GRANTS] = vault_call_view,         [KV_CALL_POLICY] = vault_call_view,
-    [KV_CALL_EXPLAIN] = vault_call_view,        [KV_CALL_RECORDS] = vault_call_view,
-    [KV_CALL_RECORD] = vault_call_view,         [KV_CALL_EXPORT] = vault_call_export,
-    [KV_CALL_VERIFIED] = vault_call_verified,   [KV_CALL_SLOT_UNLOCK] = call_slot_unlock,
+    [KV_CALL_STATUS] = vault_call_view,
+    [KV_CALL_HEALTH] = vault_call_view,
+    [KV_CALL_FOUNDING] = vault_call_founding,
+    [KV_CALL_SESSION_OPEN] = vault_call_session_open,
+    [KV_CALL_SESSION_CLOSE] = vault_call_session_close,
+    [KV_CALL_OFFLINE_CODES] = vault_call_codes,
+    [KV_CALL_SUBMIT] = vault_call_submit,
+    [KV_CALL_REQUESTS] = vault_call_view,
+    [KV_CALL_REQUEST] = vault_call_view,
+    [KV_CALL_STATEMENT] = vault_call_view,
+    [KV_CALL_PERSONS] = vault_call_view,
+    [KV_CALL_QUORUM] = vault_call_view,
+    [KV_CALL_CREDENTIALS] = vault_call_view,
+    [KV_CALL_SELF_SIGN] = vault_call_self_sign,
+    [KV_CALL_INTEGRATIONS] = vault_call_view,
+    [KV_CALL_GRANTS] = vault_call_view,
+    [KV_CALL_POLICY] = vault_call_view,
+    [KV_CALL_EXPLAIN] = vault_call_view,
+    [KV_CALL_RECORDS] = vault_call_view,
+    [KV_CALL_RECORD] = vault_call_view,
+    [KV_CALL_EXPORT] = vault_call_export,
+    [KV_CALL_VERIFIED] = vault_call_verified,
+    [KV_CALL_SLOT_UNLOCK] = call_slot_unlock,
 };
 
 /* What an integration got is repeated only to who may have it now: while the grant stands, and to

@@ -1,11 +1,10 @@
 /* A KSeF login by certificate, from challenge to access token:
  *
  *   decide → challenge → sign (keeper) → use.intent auth.xades → POST → poll → use.outcome
- *          → use.intent session.open → redeem → use.outcome → ksef.session → answer
+ *          → use.intent session.open → redeem → use.outcome → a session (vault_session.c)
  *
  * Each arrow behind an intent or outcome waits until that record is durable. Callers of the same
- * grant and context who come meanwhile join the login that is under way; each gets a record of its
- * own. The refresh token is wiped at once: nobody may hold it, and nothing uses it yet. */
+ * grant and context who come meanwhile join the login that is under way, and later its session. */
 #include "agent/vault.h"
 
 #include "core/log.h"
@@ -13,7 +12,6 @@
 #include "core/secret.h"
 #include "core/time.h"
 
-#include <openssl/rand.h>
 #include <stdlib.h>
 
 #define COURIER_TIMEOUT_MS 30000
@@ -22,8 +20,8 @@
 #define POLL_MAX_MS        3000
 #define POLL_TOTAL_MS      120000 /* KSeF decides certificates at once; after this it is an error */
 #define BACKDATE_MS        60000  /* SigningTime: KSeF's clock may be behind ours */
-#define PICKUP_MS          120000 /* a finished login waits so long for a caller who was told busy */
 #define REF_MAX            63
+#define KV_TOGETHER_MAX    256 /* callers who get their leases in one go */
 
 struct waiter {
     struct waiter *next;
@@ -37,7 +35,7 @@ struct login {
     char ctx[KV_CONTEXT_LEN];
     char via[KV_VIA_LEN];
     struct waiter *waiters;
-    struct kv_timer *timer;      /* of the next poll, then of the pick-up */
+    struct kv_timer *timer;      /* of the next poll */
     struct kv_timer *impatience; /* the first caller's deadline */
     int64_t poll_ms, poll_until;
     struct kv_buf document;
@@ -50,7 +48,6 @@ struct login {
     int64_t access_until, refresh_until;
     uint64_t intent; /* seq of the open one */
     bool intent_open;
-    bool finished;
 };
 
 static void free_login(struct login *login)
@@ -157,17 +154,6 @@ static enum kv_code record_outcome(struct login *login, enum kv_out out, enum kv
     return vault_record(login->v, rec, NULL, NULL, err);
 }
 
-static void refuse_waiter(struct call *call, enum kv_code code, const char *detail,
-                          uint32_t retry_after)
-{
-    struct kv_buf more;
-    kv_buf_init(&more, 256);
-    if (retry_after > 0) {
-        kv_message_number(&more, "retryAfter", retry_after);
-    }
-    vault_refuse_more(call, code, detail, &more);
-}
-
 struct failure {
     struct login *login;
     enum kv_code code;
@@ -182,7 +168,7 @@ static void on_failure_durable(void *ctx, enum kv_code code, const char *detail)
     (void)code;
     (void)detail; /* the flush itself cannot fail without ending us */
     while ((call = next_waiter(failure->login)) != NULL) {
-        refuse_waiter(call, failure->code, failure->detail, failure->retry_after);
+        vault_refuse_retry(call, failure->code, failure->detail, failure->retry_after);
     }
     free_login(failure->login);
     free(failure);
@@ -206,7 +192,6 @@ static void end_badly(struct login *login, enum kv_out out, enum kv_code code, c
     *failure = (struct failure){.login = login, .code = code, .retry_after = retry_after};
     size_t n = strlen(detail);
     memcpy(failure->detail, detail, n < sizeof failure->detail ? n : sizeof failure->detail - 1);
-    login->finished = false;
     login->who.grant[0] = '\0'; /* nobody joins it any more */
     vault_after_flush(login->v, on_failure_durable, failure);
 }
@@ -290,21 +275,45 @@ static void ask_courier(struct login *login, enum kv_frame_op op, struct kv_buf 
 
 /* ---- 6. redeemed: the session stands ---- */
 
-static void give(struct login *login, struct call *call);
+/* The session takes the tokens and the callers who still wait. */
+static void hand_over(struct login *login, struct kv_secret *refresh)
+{
+    struct call *calls[KV_TOGETHER_MAX], *call;
+    size_t count = 0;
+    struct vault_session_start start = {.who = &login->who,
+                                        .ctx = login->ctx,
+                                        .via = login->via,
+                                        .reference = login->reference,
+                                        .access = login->access,
+                                        .refresh = refresh,
+                                        .access_until = login->access_until,
+                                        .refresh_until = login->refresh_until};
+    login->access = NULL; /* handed over */
+    while (count < KV_TOGETHER_MAX && (call = next_waiter(login)) != NULL) {
+        calls[count++] = call;
+    }
+    vault_session_begin(login->v, &start, calls, count);
+    while ((call = next_waiter(login)) != NULL) { /* more than fit: as any who comes now */
+        if (!vault_session_join(call, &login->who, login->ctx)) {
+            vault_refuse_retry(call, KV_E_KSEF_BUSY, "the session was just opened: ask again", 1);
+        }
+    }
+    free_login(login);
+}
 
 static void on_redeemed(void *ctx, const struct kv_answer_frame *answer)
 {
     struct login *login = ctx;
     struct kv_field field[KV_FIELDS_MAX];
+    struct kv_secret *refresh = NULL;
     struct kv_err err;
-    struct call *call;
     if (!good_answer(login, answer, field)) {
         return;
     }
-    if (field[F_ACCESS].value.len == 0 ||
-        kv_secret_from(field[F_ACCESS].value, &login->access, &err) != KV_OK) {
-        end_badly(login, KV_OUT_UNKNOWN, KV_E_KSEF_ANSWER, "no access token in the answer", 0, 0,
-                  0);
+    if (field[F_ACCESS].value.len == 0 || field[F_REFRESH].value.len == 0 ||
+        kv_secret_from(field[F_ACCESS].value, &login->access, &err) != KV_OK ||
+        kv_secret_from(field[F_REFRESH].value, &refresh, &err) != KV_OK) {
+        end_badly(login, KV_OUT_UNKNOWN, KV_E_KSEF_ANSWER, "no tokens in the answer", 0, 0, 0);
         return;
     }
     login->access_until = (int64_t)field[F_ACCESS_UNTIL].number;
@@ -312,16 +321,7 @@ static void on_redeemed(void *ctx, const struct kv_answer_frame *answer)
     if (record_outcome(login, KV_OUT_OK, KV_OK, (int64_t)field[F_HTTP].number, 0, &err) != KV_OK) {
         vault_fatal(login->v, &err);
     }
-    kv_timer_disarm(login->impatience);
-    login->finished = true;
-    if (login->waiters == NULL) {
-        kv_timer_arm(login->timer, PICKUP_MS);
-        return;
-    }
-    while ((call = next_waiter(login)) != NULL) {
-        give(login, call);
-    }
-    free_login(login);
+    hand_over(login, refresh);
 }
 
 static void redeem(void *ctx, enum kv_code code, const char *detail)
@@ -379,13 +379,7 @@ static void poll_status(struct login *login)
 
 static void on_timer(void *ctx)
 {
-    struct login *login = ctx;
-    if (login->finished) {
-        kv_log(KV_LOG_INFO, "login-unclaimed", "grant=%s", login->who.grant);
-        free_login(login);
-    } else {
-        poll_status(login);
-    }
+    poll_status(ctx);
 }
 
 /* ---- 4. posted ---- */
@@ -497,67 +491,7 @@ static void on_challenge(void *ctx, const struct kv_answer_frame *answer)
     sign(login);
 }
 
-/* ---- the answer ---- */
-
-struct gift {
-    struct call *call;
-    struct kv_buf fields;
-};
-
-static void on_gift_durable(void *ctx, enum kv_code code, const char *detail)
-{
-    struct gift *gift = ctx;
-    (void)code;
-    (void)detail;
-    vault_reply(gift->call, &gift->fields);
-    free(gift);
-}
-
-/* One lease for this caller: recorded, then answered. */
-static void give(struct login *login, struct call *call)
-{
-    struct vault *v = login->v;
-    struct kv_err err;
-    uint8_t random[10];
-    uint64_t seq;
-    char lease[KV_ULID_LEN], until[KV_TIME_S_LEN];
-    if (RAND_bytes(random, sizeof random) != 1) {
-        vault_refuse(call, KV_E_INTERNAL, "no random numbers");
-        return;
-    }
-    kv_ulid_make(vault_now(v), random, lease);
-    kv_time_format_s(login->access_until, until);
-    struct kv_record *rec = kv_record_new(KV_EV_KSEF_SESSION);
-    char via[KV_VIA_LEN];
-    memcpy(via, login->via, sizeof via);
-    if (call->client != NULL) {
-        vault_client_via(call->client, true, via); /* of this caller, not of the one who began */
-    }
-    kv_record_set_who(rec, KV_WHO_INTEGRATION, login->who.integration, via);
-    kv_record_set(rec, KV_RK_GRANT, login->who.grant);
-    kv_record_set(rec, KV_RK_CRED, login->who.credential);
-    kv_record_set(rec, KV_RK_CTX, login->ctx);
-    kv_record_set_op(rec, KV_OP_SESSION_OPEN);
-    memcpy(rec->ksef.auth_ref, login->reference, sizeof rec->ksef.auth_ref);
-    rec->has |= UINT32_C(1) << KV_RK_KSEF;
-    kv_record_info_str(rec, "lease", lease);
-    kv_record_info_str(rec, "until", until);
-    if (vault_record(v, rec, NULL, &seq, &err) != KV_OK) {
-        vault_refuse(call, err.code, err.msg);
-        return;
-    }
-    struct gift *gift = calloc(1, sizeof *gift);
-    if (gift == NULL) {
-        abort();
-    }
-    gift->call = call;
-    kv_buf_init(&gift->fields, 16384);
-    kv_message_str(&gift->fields, "session", lease);
-    kv_message_text(&gift->fields, "accessToken", kv_secret_bytes(login->access));
-    kv_message_str(&gift->fields, "validUntil", until);
-    kv_message_number(&gift->fields, "record", seq);
-    vault_after_flush(v, on_gift_durable, gift);
-}
+/* ---- who waits ---- */
 
 /* The deadlines of those who wait: they are told busy, the login goes on. */
 static void on_impatience(void *ctx)
@@ -569,7 +503,7 @@ static void on_impatience(void *ctx)
         struct waiter *waiter = *at;
         if (waiter->call->deadline_ms <= now) {
             *at = waiter->next;
-            refuse_waiter(waiter->call, KV_E_KSEF_BUSY, "the login at KSeF goes on", 2);
+            vault_refuse_retry(waiter->call, KV_E_KSEF_BUSY, "the login at KSeF goes on", 2);
             free(waiter);
         } else {
             next = waiter->call->deadline_ms < next ? waiter->call->deadline_ms : next;
@@ -606,12 +540,10 @@ void vault_call_session_open(struct call *call)
     if (!vault_entitled(call, KV_OP_SESSION_OPEN, ctx, &who)) {
         return; /* refused, recorded and answered */
     }
-    struct login *login = find(v, &who, ctx);
-    if (login != NULL && login->finished) {
-        give(login, call);
-        free_login(login);
+    if (vault_session_join(call, &who, ctx)) {
         return;
     }
+    struct login *login = find(v, &who, ctx);
     if (login != NULL) {
         add_waiter(login, call);
         return;

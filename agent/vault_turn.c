@@ -120,6 +120,13 @@ static bool is_use(enum kv_event ev)
     return ev == KV_EV_USE_SIGN || ev == KV_EV_USE_INTENT || ev == KV_EV_KSEF_SESSION;
 }
 
+/* Records that change nobody's permission. */
+static bool is_traffic(enum kv_event ev)
+{
+    return is_use(ev) || ev == KV_EV_USE_OUTCOME || ev == KV_EV_USE_REFUSED ||
+           ev == KV_EV_KSEF_CLOSE || ev == KV_EV_KSEF_RESIDUAL;
+}
+
 /* What takes away or only notes may use the reserve when the disk is full. */
 static void make_room(struct vault *v)
 {
@@ -208,6 +215,7 @@ enum kv_code vault_record(struct vault *v, struct kv_record *rec, const struct k
         *seq = rec->seq;
     }
     v->dirty = true;
+    v->rules_changed = v->rules_changed || !is_traffic(rec->ev);
     log_record(rec);
     kv_record_free(rec);
     return KV_OK;
@@ -459,6 +467,10 @@ void vault_turn_end(void *vault)
     while (v->dirty && writable(v)) { /* effects may make records of their own */
         v->dirty = false;
         vault_work_due(v);
+        if (v->rules_changed) {
+            v->rules_changed = false;
+            vault_sessions_check(v);
+        }
         ask_keepers(v);
         if (kv_log_flush(v->log, &err) != KV_OK) {
             vault_fatal(v, &err);

@@ -144,6 +144,7 @@ static void view_status(struct vault *v, const struct call *call, struct kv_buf 
     }
     kv_message_bool(out, "test", kv_state_is_test(v->state));
     vault_view_hex(out, "policySha256", kv_state_policy(v->state));
+    kv_message_number(out, "sessions", vault_sessions_count(v));
     kv_message_number(out, "records", kv_log_size(v->log));
     kv_message_number(out, "covered", kv_log_covered(v->log));
     vault_view_checkpoint(v, out);

@@ -34,6 +34,28 @@ static enum kv_code run_open(struct cli *cli, struct kv_err *err)
     return KV_OK;
 }
 
+static enum kv_code run_close(struct cli *cli, struct kv_err *err)
+{
+    struct kv_api_answer answer;
+    if (cli_agent(cli, err) != KV_OK ||
+        cli_call(cli, KV_CALL_SESSION_CLOSE, json_pack("{s:s}", "id", cli_operand(cli, 0)), &answer,
+                 err) != KV_OK) {
+        return err->code;
+    }
+    if (cli->json) {
+        cli_put_json(answer.body);
+    } else {
+        bool last = json_is_true(json_object_get(answer.body, "endsAtKsef"));
+        cli_say("The lease has ended%s.\n",
+                last ? "; it was the last one, and the session is being ended at KSeF"
+                     : "; others use the session");
+        cli_say("KSeF cannot call an access token back: this one works until %s.\n",
+                cli_str(answer.body, "accessTokenValidUntil"));
+    }
+    kv_api_answer_clear(&answer);
+    return KV_OK;
+}
+
 const struct cli_verb cmd_session[] = {
     {.noun = "session",
      .verb = "open",
@@ -42,5 +64,13 @@ const struct cli_verb cmd_session[] = {
      .summary = "Open a KSeF session as the integration whose account this is.",
      .more = "Prints the access token, as the API gives it: mind where the output goes.",
      .examples = "  ksefvault session open --context Nip:5265877635 --json\n"},
+    {.noun = "session",
+     .verb = "close",
+     .run = run_close,
+     .operands = "LEASE",
+     .operands_min = 1,
+     .operands_max = 1,
+     .summary = "End a lease; with the last one the session is ended at KSeF.",
+     .examples = "  ksefvault session close 01KEBQGH006J9ATSEGBABKZVWC\n"},
     {.noun = NULL},
 };

@@ -172,6 +172,9 @@ static bool set_request(struct kv_api *api, const struct kv_call_row *row,
         SET(CURLOPT_POSTFIELDSIZE, (long)body->len);
         SET(CURLOPT_POSTFIELDS, kv_buf_str(body));
     }
+    if (row->method[0] == 'D') {
+        SET(CURLOPT_CUSTOMREQUEST, row->method);
+    }
     SET(CURLOPT_HTTPHEADER, *headers);
     return good;
 }

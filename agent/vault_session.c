@@ -1,0 +1,395 @@
+/* Sessions at KSeF that live, and their leases. Callers of one grant and context share a session:
+ * each gets a lease of its own, which is the access token with a record of who got it and until
+ * when. A token that is near its end is refreshed before it is given. The session is ended at KSeF
+ * with its last lease, or when its grant no longer stands, and KSeF's list is asked whether it is
+ * gone; an access token cannot be called back, so how long the last one lives on is recorded.
+ *
+ * The refresh token is here and nowhere else. Without it (after a crash) KSeF ends the session by
+ * itself when it expires. */
+#include "agent/vault_session.h"
+
+#include "core/time.h"
+
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+#define FRESH_MS     120000 /* an access token that is given is good for at least this long */
+#define UNCLAIMED_MS 120000 /* a session without a lease waits so long for one */
+
+/* ---- leases: by their id, and in the order of their ends ---- */
+
+static struct lease **bucket(struct leases *leases, struct kv_bytes id)
+{
+    /* the end of a ULID is random */
+    size_t sum = 0;
+    for (size_t i = id.len < 3 ? 0 : id.len - 3; i < id.len; i++) {
+        sum = sum * 32 + id.ptr[i];
+    }
+    return &leases->bucket[sum % LEASE_BUCKETS];
+}
+
+static struct lease **lease_at(struct leases *leases, struct kv_bytes id)
+{
+    struct lease **at = bucket(leases, id);
+    while (*at != NULL && !kv_bytes_is(id, (*at)->id)) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
+static void add_lease(struct leases *leases, struct lease *lease)
+{
+    struct lease **at = bucket(leases, kv_bytes_str(lease->id));
+    lease->next = *at;
+    lease->later = NULL;
+    *at = lease;
+    *leases->youngest = lease;
+    leases->youngest = &lease->later;
+    leases->count++;
+}
+
+static void drop_lease(struct leases *leases, struct kv_bytes id)
+{
+    struct lease **at = lease_at(leases, id), *lease = *at;
+    struct lease **in_order = &leases->oldest;
+    *at = lease->next;
+    while (*in_order != lease) {
+        in_order = &(*in_order)->later;
+    }
+    *in_order = lease->later;
+    if (lease->later == NULL) {
+        leases->youngest = in_order;
+    }
+    leases->count--;
+    free(lease);
+}
+
+void session_free_leases(struct session *s)
+{
+    while (s->leases.oldest != NULL) {
+        struct lease *next = s->leases.oldest->later;
+        free(s->leases.oldest);
+        s->leases.oldest = next;
+    }
+    memset(&s->leases, 0, sizeof s->leases);
+    s->leases.youngest = &s->leases.oldest;
+}
+
+void session_free(struct session *s)
+{
+    struct vault *v = s->v;
+    for (struct session **at = &v->sessions; *at != NULL; at = &(*at)->next) {
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    }
+    assert(s->waiters == NULL);
+    vault_drop_effects(v, s);
+    if (v->courier != NULL) {
+        kv_channel_forget(v->courier, s);
+    }
+    session_free_leases(s);
+    kv_timer_free(s->timer);
+    kv_timer_free(s->patience);
+    kv_secret_free(s->access);
+    kv_secret_free(s->refresh);
+    free(s);
+}
+
+struct call *session_next_waiter(struct session *s)
+{
+    struct waiter *waiter = s->waiters;
+    if (waiter == NULL) {
+        return NULL;
+    }
+    struct call *call = waiter->call;
+    s->waiters = waiter->next;
+    free(waiter);
+    return call;
+}
+
+/* ---- giving a lease ---- */
+
+struct gift {
+    struct call *call;
+    struct kv_buf fields;
+};
+
+static void on_gift_durable(void *ctx, enum kv_code code, const char *detail)
+{
+    struct gift *gift = ctx;
+    (void)code;
+    (void)detail; /* the flush itself cannot fail without ending us */
+    vault_reply(gift->call, &gift->fields);
+    free(gift);
+}
+
+static struct lease *new_lease(const struct session *s)
+{
+    uint8_t random[10];
+    struct lease *lease = calloc(1, sizeof *lease);
+    if (lease == NULL) {
+        abort();
+    }
+    if (RAND_bytes(random, sizeof random) != 1) {
+        free(lease);
+        return NULL;
+    }
+    kv_ulid_make(vault_now(s->v), random, lease->id);
+    lease->until_ms = s->access_until;
+    return lease;
+}
+
+static struct kv_record *lease_record(const struct session *s, const struct call *call,
+                                      const struct lease *lease, const char *until)
+{
+    struct kv_record *rec = kv_record_new(KV_EV_KSEF_SESSION);
+    char via[KV_VIA_LEN];
+    memcpy(via, s->via, sizeof via);
+    if (call->client != NULL) {
+        vault_client_via(call->client, true, via); /* of this caller, not of the one who began */
+    }
+    kv_record_set_who(rec, KV_WHO_INTEGRATION, s->who.integration, via);
+    kv_record_set(rec, KV_RK_GRANT, s->who.grant);
+    kv_record_set(rec, KV_RK_CRED, s->who.credential);
+    kv_record_set(rec, KV_RK_CTX, s->ctx);
+    kv_record_set_op(rec, KV_OP_SESSION_OPEN);
+    memcpy(rec->ksef.auth_ref, s->reference, sizeof rec->ksef.auth_ref);
+    rec->has |= UINT32_C(1) << KV_RK_KSEF;
+    kv_record_info_str(rec, "lease", lease->id);
+    kv_record_info_str(rec, "until", until);
+    return rec;
+}
+
+static void arm(struct session *s);
+
+void session_give(struct session *s, struct call *call)
+{
+    struct vault *v = s->v;
+    struct kv_err err;
+    uint64_t seq;
+    char until[KV_TIME_S_LEN];
+    struct lease *lease = new_lease(s);
+    if (lease == NULL) {
+        vault_refuse(call, KV_E_INTERNAL, "no random numbers");
+        return;
+    }
+    kv_time_format_s(s->access_until, until);
+    if (vault_record(v, lease_record(s, call, lease, until), NULL, &seq, &err) != KV_OK) {
+        free(lease);
+        vault_refuse(call, err.code, err.msg);
+        return;
+    }
+    if (s->leases.count == LEASES_MAX) {
+        drop_lease(&s->leases, kv_bytes_str(s->leases.oldest->id));
+    }
+    add_lease(&s->leases, lease);
+    s->given_until = s->access_until > s->given_until ? s->access_until : s->given_until;
+    struct gift *gift = calloc(1, sizeof *gift);
+    if (gift == NULL) {
+        abort();
+    }
+    gift->call = call;
+    kv_buf_init(&gift->fields, 16384);
+    kv_message_str(&gift->fields, "session", lease->id);
+    kv_message_text(&gift->fields, "accessToken", kv_secret_bytes(s->access));
+    kv_message_str(&gift->fields, "validUntil", until);
+    kv_message_number(&gift->fields, "record", seq);
+    arm(s);
+    vault_after_flush(v, on_gift_durable, gift);
+}
+
+/* ---- who waits for a refresh ---- */
+
+/* Those whose deadline has come are told busy; the refresh goes on. */
+static void on_patience(void *ctx)
+{
+    struct session *s = ctx;
+    int64_t now = kv_loop_clock_ms(), next = INT64_MAX;
+    struct waiter **at = &s->waiters;
+    while (*at != NULL) {
+        struct waiter *waiter = *at;
+        if (waiter->call->deadline_ms <= now) {
+            *at = waiter->next;
+            vault_refuse_retry(waiter->call, KV_E_KSEF_BUSY, "the session is being refreshed", 1);
+            free(waiter);
+        } else {
+            next = waiter->call->deadline_ms < next ? waiter->call->deadline_ms : next;
+            at = &waiter->next;
+        }
+    }
+    if (next != INT64_MAX) {
+        kv_timer_arm(s->patience, next - now);
+    }
+}
+
+static void wait_for_refresh(struct session *s, struct call *call)
+{
+    struct kv_err err;
+    if (!s->refreshing && session_refresh(s, &err) != KV_OK) {
+        vault_refuse(call, err.code, err.msg);
+        return;
+    }
+    struct waiter *waiter = malloc(sizeof *waiter);
+    if (waiter == NULL) {
+        abort();
+    }
+    *waiter = (struct waiter){s->waiters, call};
+    s->waiters = waiter;
+    kv_timer_arm(s->patience, 0);
+}
+
+/* ---- leases that end ---- */
+
+/* Tokens end in the order in which they were given, so with the last one all leases are over. */
+static void on_timer(void *ctx)
+{
+    struct session *s = ctx;
+    if (s->why != WHY_NONE) {
+        session_end_at_ksef(s); /* once more */
+        return;
+    }
+    bool young = kv_loop_clock_ms() - s->born_ms < UNCLAIMED_MS;
+    if (s->given_until <= vault_now(s->v)) {
+        session_free_leases(s);
+    }
+    if (s->leases.count == 0 && s->waiters == NULL && !s->refreshing && !young) {
+        session_end(s, WHY_LAST_LEASE);
+    } else {
+        arm(s);
+    }
+}
+
+/* The moment at which the last lease, and the time to claim a first one, are over. */
+static void arm(struct session *s)
+{
+    int64_t unclaimed = s->born_ms + UNCLAIMED_MS - kv_loop_clock_ms();
+    int64_t leased = s->given_until - vault_now(s->v);
+    int64_t left = leased > unclaimed ? leased : unclaimed;
+    kv_timer_arm(s->timer, left > 0 ? left + 1 : 1000);
+}
+
+/* ---- what the rest of the vault asks ---- */
+
+void vault_session_begin(struct vault *v, const struct vault_session_start *start,
+                         struct call *const *calls, size_t count)
+{
+    struct session *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        abort();
+    }
+    *s = (struct session){.next = v->sessions,
+                          .v = v,
+                          .who = *start->who,
+                          .access = start->access,
+                          .refresh = start->refresh,
+                          .access_until = start->access_until,
+                          .refresh_until = start->refresh_until,
+                          .born_ms = kv_loop_clock_ms()};
+    memcpy(s->ctx, start->ctx, strlen(start->ctx) + 1);
+    memcpy(s->via, start->via, strlen(start->via) + 1);
+    memcpy(s->reference, start->reference, strlen(start->reference) + 1);
+    s->leases.youngest = &s->leases.oldest;
+    s->timer = kv_timer_new(v->loop, on_timer, s);
+    s->patience = kv_timer_new(v->loop, on_patience, s);
+    v->sessions = s;
+    arm(s);
+    for (size_t i = 0; i < count; i++) {
+        session_give(s, calls[i]);
+    }
+    v->rules_changed = true; /* the grant may have been taken away while the login went on */
+    v->dirty = true;
+}
+
+bool vault_session_join(struct call *call, const struct entitlement *who, const char *ctx)
+{
+    struct session *s = call->vault->sessions;
+    while (s != NULL && (s->why != WHY_NONE || strcmp(s->who.grant, who->grant) != 0 ||
+                         strcmp(s->ctx, ctx) != 0)) {
+        s = s->next;
+    }
+    int64_t now = vault_now(call->vault);
+    if (s == NULL || s->refresh_until - now < FRESH_MS) {
+        return false; /* a new login; the old session ends with its leases */
+    }
+    if (s->access_until - now >= FRESH_MS && !s->refreshing) {
+        session_give(s, call);
+    } else {
+        wait_for_refresh(s, call);
+    }
+    return true;
+}
+
+/* Only who got a lease ends it: another integration is told that there is none. */
+static bool is_own(const struct session *s, const struct call *call)
+{
+    struct kv_answer answer;
+    struct kv_caller caller = vault_caller(call->client);
+    struct kv_moment moment = vault_moment(s->v);
+    kv_state_question(s->v->state, &caller, KV_OP_SESSION_OPEN, s->ctx, &moment, &answer);
+    return answer.integration != NULL && answer.code != KV_E_CALLER_UNIT &&
+           answer.code != KV_E_CALLER_EXE &&
+           strcmp(answer.integration->id, s->who.integration) == 0;
+}
+
+void vault_call_session_close(struct call *call)
+{
+    struct vault *v = call->vault;
+    struct kv_bytes id = call->field[0].value;
+    struct session *s = v->sessions;
+    while (s != NULL && *lease_at(&s->leases, id) == NULL) {
+        s = s->next;
+    }
+    if (s == NULL || (call->uid != 0 && !is_own(s, call))) {
+        vault_refuse(call, KV_E_NOT_FOUND, "there is no lease of that name, or it has ended");
+        return;
+    }
+    char until[KV_TIME_S_LEN];
+    struct kv_buf fields;
+    kv_time_format_s((*lease_at(&s->leases, id))->until_ms, until);
+    drop_lease(&s->leases, id);
+    bool last = s->leases.count == 0 && s->waiters == NULL && !s->refreshing;
+    kv_buf_init(&fields, 512);
+    kv_message_text(&fields, "session", id);
+    kv_message_str(&fields, "accessTokenValidUntil", until);
+    kv_message_bool(&fields, "endsAtKsef", last);
+    if (last) {
+        session_end(s, WHY_LAST_LEASE);
+    }
+    vault_reply(call, &fields);
+}
+
+void vault_sessions_check(struct vault *v)
+{
+    struct kv_err err;
+    int64_t now = vault_now(v);
+    for (struct session *s = v->sessions, *next; s != NULL; s = next) {
+        next = s->next;
+        enum kv_code code = kv_state_grant_stands(v->state, kv_bytes_str(s->who.grant), now, &err);
+        if (code != KV_OK && s->why == WHY_NONE) {
+            bool suspended = code == KV_E_GRANT_SUSPENDED || code == KV_E_INTEG_SUSPENDED;
+            session_end(s, suspended ? WHY_SUSPENDED : WHY_GRANT_END);
+        }
+    }
+}
+
+size_t vault_sessions_count(const struct vault *v)
+{
+    size_t count = 0;
+    for (const struct session *s = v->sessions; s != NULL; s = s->next) {
+        count++;
+    }
+    return count;
+}
+
+void vault_sessions_clear(struct vault *v)
+{
+    while (v->sessions != NULL) {
+        struct call *call;
+        while ((call = session_next_waiter(v->sessions)) != NULL) {
+            vault_refuse(call, KV_E_STARTING, "the agent stops");
+        }
+        session_free(v->sessions);
+    }
+}

@@ -1,0 +1,68 @@
+/* A session at KSeF, for vault_session.c (leases, who joins and who waits) and vault_session_ksef.c
+ * (refresh and end). */
+#ifndef KV_AGENT_VAULT_SESSION_H
+#define KV_AGENT_VAULT_SESSION_H
+
+#include "agent/vault.h"
+
+#define LEASE_BUCKETS 4096
+#define LEASES_MAX    65536 /* of a session; beyond them the oldest ends with its token, unasked */
+
+struct lease {
+    struct lease *next;  /* of the bucket */
+    struct lease *later; /* the next younger one */
+    char id[KV_ULID_LEN];
+    int64_t until_ms;
+};
+
+struct leases {
+    struct lease *bucket[LEASE_BUCKETS];
+    struct lease *oldest, **youngest;
+    size_t count;
+};
+
+struct waiter {
+    struct waiter *next;
+    struct call *call;
+};
+
+/* Why a session ends. */
+enum why { WHY_NONE, WHY_LAST_LEASE, WHY_GRANT_END, WHY_SUSPENDED };
+
+struct session {
+    struct session *next;
+    struct vault *v;
+    struct entitlement who;
+    char ctx[KV_CONTEXT_LEN];
+    char via[KV_VIA_LEN];
+    char reference[KV_REF_LEN];
+    struct kv_secret *access, *refresh;
+    int64_t access_until, refresh_until;
+    int64_t given_until; /* of the access tokens that callers have */
+    int64_t born_ms;     /* loop clock */
+    struct leases leases;
+    struct waiter *waiters;    /* for a refreshed token */
+    struct kv_timer *timer;    /* leases that end; what is tried again */
+    struct kv_timer *patience; /* the waiters' deadlines */
+    uint64_t intent;
+    bool refreshing;
+    enum why why; /* not WHY_NONE: it is being ended, and nobody joins it any more */
+    int64_t retry_ms;
+};
+
+/* ---- vault_session.c ---- */
+/* Record a lease of the session's token, and answer the call with it. */
+void session_give(struct session *s, struct call *call);
+struct call *session_next_waiter(struct session *s);
+void session_free_leases(struct session *s);
+void session_free(struct session *s);
+
+/* ---- vault_session_ksef.c ---- */
+/* Get a new access token; who waits then gets it. */
+KV_MUST_USE enum kv_code session_refresh(struct session *s, struct kv_err *err);
+/* End it at KSeF: nobody joins it any more. It may be freed when this returns. */
+void session_end(struct session *s, enum why why);
+/* The next try. */
+void session_end_at_ksef(struct session *s);
+
+#endif
