@@ -92,7 +92,10 @@ row() {
     session "$NIP"
     if [ -z "$wanted" ]; then equal "$endpoint $fault: a session" "$http" "$status"; else refused "$endpoint $fault" "$wanted" "$http"; fi
     equal "… its intents end" "$outs" "$(outcomes "$before")"
-    if [ "$http" = 201 ]; then return; fi
+    if [ "$http" = 201 ]; then
+        end_session || die "the session did not end"
+        return
+    fi
     isnt "… and no token is in the answer" grep -q eyJ <<<"$answer"
     [ "$(field retry)" != after ] || is "… with Retry-After" test "$(header Retry-After)" -gt 0
 }
@@ -112,6 +115,7 @@ refused "KSeF does not answer, and the caller waits one second" ksef.busy 503
 kill -CONT "$world_ksef_pid"
 session "$NIP"
 equal "… and the login ends well when KSeF is back" 201 "$status"
+end_session
 
 # ---- callers who do not wait ----
 
@@ -129,9 +133,13 @@ equal "… of the one login that went on" $((before + 1)) "$(ksef_calls xades)"
 KEY=mine session "$NIP"
 equal "… and by the same key the same session again" "$got" "$answer"
 equal "… without another login" $((before + 1)) "$(ksef_calls xades)"
+KEY=mine session "$INTERNAL"
+refused "the key with another body" input.idempotency-key 400
+answer=$got
+end_session
 
 control polls '{"n": 4}'
-( session "$NIP" ) & patient=$!
+( session "$NIP"; printf '%s\n' "$answer" >"$W/patient"; [ "$status" = 201 ] ) & patient=$!
 wait_for 10 eval "[ \"\$(ksef_calls xades)\" -gt $((before + 1)) ]"
 began=$(date +%s%N)
 session "$NIP" -H 'Prefer: wait=0'
@@ -139,6 +147,7 @@ refused "one who joins a login and does not wait is told so" ksef.busy 503
 is "… at once, though the first waits" test $((($(date +%s%N) - began) / 1000000)) -lt 1500
 wait $patient
 equal "… and the first gets the session" 0 $?
+end_session "$W/patient"
 
 # ---- the same key twice at the same moment ----
 
@@ -152,6 +161,8 @@ done
 wait "${pids[@]}"
 equal "three calls with one key are one" 1 "$(sort -u "$W"/twin.? | wc -l)"
 equal "… with one lease" "$(jq -r .session "$W/twin.1")" "$(records "$from" | jq -r 'select(.ev == "ksef.session").info.lease')"
+
+end_session "$W/twin.1"
 
 # ---- callers who come together ----
 
@@ -170,6 +181,8 @@ equal "… each with a record of its own" 10 "$(records "$from" | jq -r 'select(
 equal "… whose number it was told" "$(records "$from" | jq -r 'select(.ev == "ksef.session") | "\(.info.lease) \(.seq)"' | sort)" \
     "$(jq -r '"\(.session) \(.record)"' "$W/together" | sort)"
 
+end_session "$W/together"
+
 # ---- what is taken away while a login goes on ----
 
 control polls '{"n": 6}'
@@ -185,4 +198,13 @@ KEY=twin PROGRAM=/usr/bin/curl session "$NIP"
 refused "another program of that account gets nothing by the key" policy.exe-changed 403
 isnt "… and no token" grep -q eyJ <<<"$answer"
 is "the trail verifies, no intent is open" verify
+
+# ---- KSeF is not there ----
+
+approved "$(by cus-02 integration resume erp-1 --reason "The program was compared")" fin-01 cus-01
+GRANT=$(new_grant erp-1 --context $NIP) || exit 1
+kill "$world_ksef_pid"; wait "$world_ksef_pid" 2>/dev/null
+session "$NIP"
+refused "a KSeF that is not there" ksef.unreachable 502
+is "the trail verifies" verify
 finish

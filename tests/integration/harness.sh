@@ -89,6 +89,17 @@ header() { tr -d '\r' <"$W/head" | sed -n "s/^$1: //ip" | head -1; }
 # session CONTEXT [CURL OPTIONS…]: the ERP asks for a session
 session() { local context=$1; shift; call kv-erp POST /v1/sessions "{\"context\":\"$context\"}" "$@"; }
 
+# end_session [FILE…]: end the lease of the last answer, or those of the files, and wait until their
+# session is gone at KSeF too
+end_session() {
+    local id
+    for id in $(if [ $# = 0 ]; then field session; else jq -r .session "$@"; fi | sort -u); do
+        call kv-erp DELETE "/v1/sessions/$id" || return 1
+    done
+    wait_for 15 no_sessions
+}
+no_sessions() { agent_answers | holds '.sessions == 0'; }
+
 # refused SENTENCE CODE HTTP: what the last call got
 refused() {
     if [ "$(code)" = "$2" ] && [ "$status" = "$3" ]; then

@@ -14,6 +14,7 @@ put_back() { rm -rf "$W/keeper/tokens" && mv "$W/keeper/away" "$W/keeper/tokens"
 id=$(request_grant erp-1 --context $INTERNAL) || die "request"
 waiting=$id
 session $NIP || die "no session: $answer"
+end_session # a session that lives needs no signature of the credential
 pull
 is "the slot says that its token is not there" wait_for 30 status_is '.slots[0].state == "token.absent"'
 

@@ -91,6 +91,7 @@ class Authentication:
         """Back to the defaults: one poll in progress, true outcomes, no grants."""
         with self._lock:
             self.polls = 1
+            self.access_lifetime = LIFETIMES[ACCESS_TOKEN]
             self._forced = None
             self._forced_times = 0
             self._grants.clear()
@@ -307,12 +308,12 @@ class Authentication:
             raise Unauthorized()
         return self._operations[claims["arn"]]
 
-    def _token(self, kind, claims):
-        text, until = self._mint.issue(kind, claims)
+    def _token(self, kind, claims, lifetime=None):
+        text, until = self._mint.issue(kind, claims, lifetime)
         return {"token": text, "validUntil": iso(until)}
 
     def _access_token(self, operation):
-        return self._token(ACCESS_TOKEN, self._claims(operation))
+        return self._token(ACCESS_TOKEN, self._claims(operation), self.access_lifetime)
 
     def _claims(self, operation):
         """Claims of access and refresh tokens; lists are JSON inside strings."""

@@ -4,6 +4,7 @@ It is no part of KSeF. Unknown fields, wrong types and wrong values are
 refused with 400 and a sentence, so that a typing error cannot pass as a test.
 """
 
+import datetime
 import json
 
 from authentication import STATUS_DESCRIPTIONS, Outcome
@@ -35,6 +36,7 @@ class Control:
             "grant": self._grant,
             "challenge": self._plant_challenge,
             "clock": self._set_clock,
+            "access": self._set_access,
             "clear": self._clear,
         }
 
@@ -91,6 +93,11 @@ class Control:
         offset = fields.number("offset_seconds", -10 * 366 * 86400, 10 * 366 * 86400)
         fields.finish()
         self._clock.offset_seconds = offset
+
+    def _set_access(self, fields):
+        seconds = fields.number("seconds", 1, 86400)
+        fields.finish()
+        self._authentication.access_lifetime = datetime.timedelta(seconds=seconds)
 
     def _clear(self, fields):
         fields.finish()

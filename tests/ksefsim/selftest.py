@@ -1135,6 +1135,7 @@ class ControlTest(Base):
             ("grant", {"subject": {"type": "Odd", "value": NIP},
                        "context": {"type": "Nip", "value": NIP}}),
             ("challenge", {"challenge": "x"}), ("clock", {"offset_seconds": "1"}),
+            ("access", {"seconds": 0}),
             ("grant", {"subject": {"type": "Nip", "value": NIP, "more": 1},
                        "context": {"type": "Nip", "value": NIP}}),
         ]
@@ -1142,6 +1143,7 @@ class ControlTest(Base):
         good = {"fault": {"endpoint": "challenge", "kind": "gone"}, "polls": {"n": 1},
                 "status": {"code": 200}, "grant": {"subject": who, "context": who},
                 "challenge": {"challenge": SAMPLE_CHALLENGE}, "clock": {"offset_seconds": 0},
+                "access": {"seconds": 900},
                 "clear": {}}
         bad += [(name, {**fields, "color": "red"}) for name, fields in good.items()]
         for name, fields in bad:

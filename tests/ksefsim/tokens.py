@@ -33,10 +33,10 @@ class TokenMint:
         self._clock = clock
         self._secret = secrets.token_bytes(32)
 
-    def issue(self, kind, claims):
+    def issue(self, kind, claims, lifetime=None):
         """(token, the instant until which it is valid)."""
         now = self._clock.now()
-        until = now + LIFETIMES[kind]
+        until = now + (lifetime or LIFETIMES[kind])
         payload = {"typ": kind, **claims, "exp": unix_seconds(until), "iat": unix_seconds(now),
                    "iss": "ksef-api-te", "aud": "ksef-api-te"}
         signed = f"{_encode_json(_HEADER)}.{_encode_json(payload)}"
