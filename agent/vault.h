@@ -14,6 +14,7 @@
  *   vault_use.c      decisions on uses, and their refusals
  *   vault_login.c    a KSeF login from challenge to access token
  *   vault_session*.c sessions at KSeF and their leases
+ *   vault_wait.c     calls that wait for a login or a refresh
  *   vault_qr.c       signatures for QR codes
  *   vault_view.c     answers that only show */
 #ifndef KV_AGENT_VAULT_H
@@ -287,6 +288,8 @@ void vault_session_begin(struct vault *v, const struct vault_session_start *star
 KV_MUST_USE bool vault_session_join(struct call *call, const struct entitlement *who,
                                     const char *ctx);
 void vault_call_session_close(struct call *call);
+/* This lease was given and has not ended. */
+bool vault_session_leased(struct vault *v, struct kv_bytes id);
 /* End the sessions whose grants no longer stand. */
 void vault_sessions_check(struct vault *v);
 size_t vault_sessions_count(const struct vault *v);

@@ -201,13 +201,26 @@ static bool still_entitled(const struct call *call)
     return answer.code == KV_OK || answer.code == KV_E_GRANT_RATE;
 }
 
+/* What was answered is still so: a lease that has ended is not given again. */
+static bool still_true(const struct call *call, const struct vault_memory_answer *kept)
+{
+    struct kv_cursor cur = kv_cursor(kept->fields);
+    struct kv_field session;
+    if (kept->code != KV_OK) {
+        return true;
+    }
+    return still_entitled(call) &&
+           (call->call != KV_CALL_SESSION_OPEN ||
+            (kv_message_next(&cur, &session) && vault_session_leased(call->vault, session.value)));
+}
+
 /* True if the call was answered from memory, or is refused because its key was used for another. */
 static bool repeated(struct call *call)
 {
     struct vault_memory_answer kept;
     if (!vault_memory_find(call->vault->memory, call, &kept) ||
-        (kept.same && kept.code == KV_OK && !still_entitled(call))) {
-        return false; /* revoked meanwhile: refused as any call, and recorded */
+        (kept.same && !still_true(call, &kept))) {
+        return false; /* as any call: if it was revoked meanwhile, refused and recorded */
     }
     if (kept.same) {
         answer(call, kept.code, kept.detail, kept.fields);

@@ -5,7 +5,7 @@
  *
  * Each arrow behind an intent or outcome waits until that record is durable. Callers of the same
  * grant and context who come meanwhile join the login that is under way, and later its session. */
-#include "agent/vault.h"
+#include "agent/vault_wait.h"
 
 #include "core/log.h"
 #include "core/parse.h"
@@ -23,20 +23,14 @@
 #define REF_MAX            63
 #define KV_TOGETHER_MAX    256 /* callers who get their leases in one go */
 
-struct waiter {
-    struct waiter *next;
-    struct call *call;
-};
-
 struct login {
     struct login *next;
     struct vault *v;
     struct entitlement who;
     char ctx[KV_CONTEXT_LEN];
     char via[KV_VIA_LEN];
-    struct waiter *waiters;
-    struct kv_timer *timer;      /* of the next poll */
-    struct kv_timer *impatience; /* the first caller's deadline */
+    struct waiters waiters;
+    struct kv_timer *timer; /* of the next poll */
     int64_t poll_ms, poll_until;
     struct kv_buf document;
     char challenge[KV_REF_LEN];
@@ -59,40 +53,16 @@ static void free_login(struct login *login)
             break;
         }
     }
-    assert(login->waiters == NULL);
+    waiters_clear(&login->waiters);
     vault_drop_effects(v, login);
     if (v->courier != NULL) {
         kv_channel_forget(v->courier, login);
     }
     kv_timer_free(login->timer);
-    kv_timer_free(login->impatience);
     kv_secret_free(login->token);
     kv_secret_free(login->access);
     kv_buf_clear(&login->document);
     free(login);
-}
-
-static struct call *next_waiter(struct login *login)
-{
-    struct waiter *waiter = login->waiters;
-    if (waiter == NULL) {
-        return NULL;
-    }
-    struct call *call = waiter->call;
-    login->waiters = waiter->next;
-    free(waiter);
-    return call;
-}
-
-static void add_waiter(struct login *login, struct call *call)
-{
-    struct waiter *waiter = malloc(sizeof *waiter);
-    if (waiter == NULL) {
-        abort();
-    }
-    *waiter = (struct waiter){login->waiters, call};
-    login->waiters = waiter;
-    kv_timer_arm(login->impatience, 0); /* it finds the next deadline by itself */
 }
 
 /* A failure before or after the intent: the intent gets its outcome, the callers their refusal. */
@@ -164,12 +134,9 @@ struct failure {
 static void on_failure_durable(void *ctx, enum kv_code code, const char *detail)
 {
     struct failure *failure = ctx;
-    struct call *call;
     (void)code;
     (void)detail; /* the flush itself cannot fail without ending us */
-    while ((call = next_waiter(failure->login)) != NULL) {
-        vault_refuse_retry(call, failure->code, failure->detail, failure->retry_after);
-    }
+    waiters_refuse(&failure->login->waiters, failure->code, failure->detail, failure->retry_after);
     free_login(failure->login);
     free(failure);
 }
@@ -179,7 +146,6 @@ static void end_badly(struct login *login, enum kv_out out, enum kv_code code, c
 {
     struct kv_err err;
     kv_timer_disarm(login->timer);
-    kv_timer_disarm(login->impatience);
     kv_log(KV_LOG_WARNING, "login-failed", "grant=%s code=%s detail=\"%s\"", login->who.grant,
            kv_code_word(code), detail);
     if (login->intent_open && record_outcome(login, out, code, http, ksef, &err) != KV_OK) {
@@ -289,11 +255,12 @@ static void hand_over(struct login *login, struct kv_secret *refresh)
                                         .access_until = login->access_until,
                                         .refresh_until = login->refresh_until};
     login->access = NULL; /* handed over */
-    while (count < KV_TOGETHER_MAX && (call = next_waiter(login)) != NULL) {
+    while (count < KV_TOGETHER_MAX && (call = waiters_next(&login->waiters)) != NULL) {
         calls[count++] = call;
     }
     vault_session_begin(login->v, &start, calls, count);
-    while ((call = next_waiter(login)) != NULL) { /* more than fit: as any who comes now */
+    while ((call = waiters_next(&login->waiters)) !=
+           NULL) { /* more than fit: as any who comes now */
         if (!vault_session_join(call, &login->who, login->ctx)) {
             vault_refuse_retry(call, KV_E_KSEF_BUSY, "the session was just opened: ask again", 1);
         }
@@ -491,30 +458,6 @@ static void on_challenge(void *ctx, const struct kv_answer_frame *answer)
     sign(login);
 }
 
-/* ---- who waits ---- */
-
-/* The deadlines of those who wait: they are told busy, the login goes on. */
-static void on_impatience(void *ctx)
-{
-    struct login *login = ctx;
-    int64_t now = kv_loop_clock_ms(), next = INT64_MAX;
-    struct waiter **at = &login->waiters;
-    while (*at != NULL) {
-        struct waiter *waiter = *at;
-        if (waiter->call->deadline_ms <= now) {
-            *at = waiter->next;
-            vault_refuse_retry(waiter->call, KV_E_KSEF_BUSY, "the login at KSeF goes on", 2);
-            free(waiter);
-        } else {
-            next = waiter->call->deadline_ms < next ? waiter->call->deadline_ms : next;
-            at = &waiter->next;
-        }
-    }
-    if (next != INT64_MAX) {
-        kv_timer_arm(login->impatience, next - now);
-    }
-}
-
 static struct login *find(struct vault *v, const struct entitlement *who, const char *ctx)
 {
     for (struct login *l = v->logins; l != NULL; l = l->next) {
@@ -545,7 +488,7 @@ void vault_call_session_open(struct call *call)
     }
     struct login *login = find(v, &who, ctx);
     if (login != NULL) {
-        add_waiter(login, call);
+        waiters_add(&login->waiters, call);
         return;
     }
     login = calloc(1, sizeof *login);
@@ -557,9 +500,9 @@ void vault_call_session_open(struct call *call)
     vault_client_via(call->client, true, login->via);
     kv_buf_init(&login->document, 32768);
     login->timer = kv_timer_new(v->loop, on_timer, login);
-    login->impatience = kv_timer_new(v->loop, on_impatience, login);
+    waiters_init(&login->waiters, v->loop, "the login at KSeF goes on", 2);
     v->logins = login;
-    add_waiter(login, call);
+    waiters_add(&login->waiters, call);
     struct kv_buf body;
     kv_buf_init(&body, 16);
     ask_courier(login, KV_FRAME_KSEF_CHALLENGE, &body, on_challenge);
@@ -568,10 +511,7 @@ void vault_call_session_open(struct call *call)
 void vault_logins_clear(struct vault *v)
 {
     while (v->logins != NULL) {
-        struct call *call;
-        while ((call = next_waiter(v->logins)) != NULL) {
-            vault_refuse(call, KV_E_STARTING, "the agent stops");
-        }
+        waiters_refuse(&v->logins->waiters, KV_E_STARTING, "the agent stops", 0);
         free_login(v->logins);
     }
 }

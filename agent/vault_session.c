@@ -84,29 +84,16 @@ void session_free(struct session *s)
             break;
         }
     }
-    assert(s->waiters == NULL);
+    waiters_clear(&s->waiters);
     vault_drop_effects(v, s);
     if (v->courier != NULL) {
         kv_channel_forget(v->courier, s);
     }
     session_free_leases(s);
     kv_timer_free(s->timer);
-    kv_timer_free(s->patience);
     kv_secret_free(s->access);
     kv_secret_free(s->refresh);
     free(s);
-}
-
-struct call *session_next_waiter(struct session *s)
-{
-    struct waiter *waiter = s->waiters;
-    if (waiter == NULL) {
-        return NULL;
-    }
-    struct call *call = waiter->call;
-    s->waiters = waiter->next;
-    free(waiter);
-    return call;
 }
 
 /* ---- giving a lease ---- */
@@ -200,30 +187,6 @@ void session_give(struct session *s, struct call *call)
     vault_after_flush(v, on_gift_durable, gift);
 }
 
-/* ---- who waits for a refresh ---- */
-
-/* Those whose deadline has come are told busy; the refresh goes on. */
-static void on_patience(void *ctx)
-{
-    struct session *s = ctx;
-    int64_t now = kv_loop_clock_ms(), next = INT64_MAX;
-    struct waiter **at = &s->waiters;
-    while (*at != NULL) {
-        struct waiter *waiter = *at;
-        if (waiter->call->deadline_ms <= now) {
-            *at = waiter->next;
-            vault_refuse_retry(waiter->call, KV_E_KSEF_BUSY, "the session is being refreshed", 1);
-            free(waiter);
-        } else {
-            next = waiter->call->deadline_ms < next ? waiter->call->deadline_ms : next;
-            at = &waiter->next;
-        }
-    }
-    if (next != INT64_MAX) {
-        kv_timer_arm(s->patience, next - now);
-    }
-}
-
 static void wait_for_refresh(struct session *s, struct call *call)
 {
     struct kv_err err;
@@ -231,13 +194,7 @@ static void wait_for_refresh(struct session *s, struct call *call)
         vault_refuse(call, err.code, err.msg);
         return;
     }
-    struct waiter *waiter = malloc(sizeof *waiter);
-    if (waiter == NULL) {
-        abort();
-    }
-    *waiter = (struct waiter){s->waiters, call};
-    s->waiters = waiter;
-    kv_timer_arm(s->patience, 0);
+    waiters_add(&s->waiters, call);
 }
 
 /* ---- leases that end ---- */
@@ -254,7 +211,7 @@ static void on_timer(void *ctx)
     if (s->given_until <= vault_now(s->v)) {
         session_free_leases(s);
     }
-    if (s->leases.count == 0 && s->waiters == NULL && !s->refreshing && !young) {
+    if (s->leases.count == 0 && s->waiters.first == NULL && !s->refreshing && !young) {
         session_end(s, WHY_LAST_LEASE);
     } else {
         arm(s);
@@ -292,7 +249,7 @@ void vault_session_begin(struct vault *v, const struct vault_session_start *star
     memcpy(s->reference, start->reference, strlen(start->reference) + 1);
     s->leases.youngest = &s->leases.oldest;
     s->timer = kv_timer_new(v->loop, on_timer, s);
-    s->patience = kv_timer_new(v->loop, on_patience, s);
+    waiters_init(&s->waiters, v->loop, "the session is being refreshed", 1);
     v->sessions = s;
     arm(s);
     for (size_t i = 0; i < count; i++) {
@@ -333,6 +290,15 @@ static bool is_own(const struct session *s, const struct call *call)
            strcmp(answer.integration->id, s->who.integration) == 0;
 }
 
+bool vault_session_leased(struct vault *v, struct kv_bytes id)
+{
+    struct session *s = v->sessions;
+    while (s != NULL && *lease_at(&s->leases, id) == NULL) {
+        s = s->next;
+    }
+    return s != NULL;
+}
+
 void vault_call_session_close(struct call *call)
 {
     struct vault *v = call->vault;
@@ -349,7 +315,7 @@ void vault_call_session_close(struct call *call)
     struct kv_buf fields;
     kv_time_format_s((*lease_at(&s->leases, id))->until_ms, until);
     drop_lease(&s->leases, id);
-    bool last = s->leases.count == 0 && s->waiters == NULL && !s->refreshing;
+    bool last = s->leases.count == 0 && s->waiters.first == NULL && !s->refreshing;
     kv_buf_init(&fields, 512);
     kv_message_text(&fields, "session", id);
     kv_message_str(&fields, "accessTokenValidUntil", until);
@@ -386,10 +352,7 @@ size_t vault_sessions_count(const struct vault *v)
 void vault_sessions_clear(struct vault *v)
 {
     while (v->sessions != NULL) {
-        struct call *call;
-        while ((call = session_next_waiter(v->sessions)) != NULL) {
-            vault_refuse(call, KV_E_STARTING, "the agent stops");
-        }
+        waiters_refuse(&v->sessions->waiters, KV_E_STARTING, "the agent stops", 0);
         session_free(v->sessions);
     }
 }

@@ -3,7 +3,7 @@
 #ifndef KV_AGENT_VAULT_SESSION_H
 #define KV_AGENT_VAULT_SESSION_H
 
-#include "agent/vault.h"
+#include "agent/vault_wait.h"
 
 #define LEASE_BUCKETS 4096
 #define LEASES_MAX    65536 /* of a session; beyond them the oldest ends with its token, unasked */
@@ -21,11 +21,6 @@ struct leases {
     size_t count;
 };
 
-struct waiter {
-    struct waiter *next;
-    struct call *call;
-};
-
 /* Why a session ends. */
 enum why { WHY_NONE, WHY_LAST_LEASE, WHY_GRANT_END, WHY_SUSPENDED };
 
@@ -41,9 +36,8 @@ struct session {
     int64_t given_until; /* of the access tokens that callers have */
     int64_t born_ms;     /* loop clock */
     struct leases leases;
-    struct waiter *waiters;    /* for a refreshed token */
-    struct kv_timer *timer;    /* leases that end; what is tried again */
-    struct kv_timer *patience; /* the waiters' deadlines */
+    struct waiters waiters; /* for a refreshed token */
+    struct kv_timer *timer; /* leases that end; what is tried again */
     uint64_t intent;
     bool refreshing;
     enum why why; /* not WHY_NONE: it is being ended, and nobody joins it any more */
@@ -53,7 +47,6 @@ struct session {
 /* ---- vault_session.c ---- */
 /* Record a lease of the session's token, and answer the call with it. */
 void session_give(struct session *s, struct call *call);
-struct call *session_next_waiter(struct session *s);
 void session_free_leases(struct session *s);
 void session_free(struct session *s);
 

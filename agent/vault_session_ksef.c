@@ -137,15 +137,12 @@ void session_end_at_ksef(struct session *s)
 
 void session_end(struct session *s, enum why why)
 {
-    struct call *call;
     if (s->why != WHY_NONE) {
         return;
     }
     s->why = why;
     kv_timer_disarm(s->timer);
-    while ((call = session_next_waiter(s)) != NULL) {
-        vault_refuse_retry(call, KV_E_KSEF_BUSY, "the session was just ended: ask again", 1);
-    }
+    waiters_refuse(&s->waiters, KV_E_KSEF_BUSY, "the session was just ended: ask again", 1);
     session_free_leases(s);
     if (!s->refreshing) {
         session_end_at_ksef(s); /* else when the refresh has its outcome */
@@ -182,10 +179,7 @@ static void record_refresh(struct session *s, enum kv_out out, enum kv_code why,
 static void refresh_failed(struct session *s, enum kv_code code, const char *detail,
                            uint32_t retry_after)
 {
-    struct call *call;
-    while ((call = session_next_waiter(s)) != NULL) {
-        vault_refuse_retry(call, code, detail, retry_after);
-    }
+    waiters_refuse(&s->waiters, code, detail, retry_after);
     bool dead = code == KV_E_KSEF_AUTH || code == KV_E_KSEF_REVOKED || code == KV_E_KSEF_TOKEN;
     if (s->why != WHY_NONE) {
         session_end_at_ksef(s);
@@ -227,12 +221,11 @@ static void on_refreshed(void *ctx, const struct kv_answer_frame *answer)
     s->access = fresh;
     s->access_until = (int64_t)field[5].number;
     record_refresh(s, KV_OUT_OK, KV_OK, (int64_t)field[0].number);
-    kv_timer_disarm(s->patience);
     if (s->why != WHY_NONE) {
         session_end_at_ksef(s);
         return;
     }
-    while ((call = session_next_waiter(s)) != NULL) {
+    while ((call = waiters_next(&s->waiters)) != NULL) {
         session_give(s, call);
     }
 }

@@ -58,6 +58,14 @@ equal "… and how long its access tokens live on" "$(jq -r .validUntil "$W/one"
 answer=$(cat "$W/internal"); is "the other session" works
 isnt "KSeF lists the ended one no more" grep -qxF "$ref" <(listed)
 
+KEY=again session "$INTERNAL"; again=$(field session)
+KEY=again session "$INTERNAL"
+equal "a repeated call gets the same lease" "$again" "$(field session)"
+close "$again"
+KEY=again session "$INTERNAL"
+isnt "… but not when it has ended" test "$again" = "$(field session)"
+close "$(field session)"
+
 # ---- a token near its end is refreshed before it is given ----
 
 close "$(jq -r .session "$W/internal")"
