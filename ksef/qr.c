@@ -185,7 +185,8 @@ static bool read_context(struct kv_bytes type, struct kv_bytes value, struct kv_
     out->context[type.len] = ':';
     memcpy(out->context + type.len + 1, value.ptr, value.len);
     out->context[type.len + 1 + value.len] = '\0';
-    return kv_context_parse(kv_bytes_str(out->context), NULL, NULL) == KV_OK;
+    /* by its length: a NUL within would hide the rest */
+    return kv_context_parse(kv_bytes(out->context, type.len + 1 + value.len), NULL, NULL) == KV_OK;
 }
 
 static bool read_signature(struct kv_bytes in, struct kv_qr *out)

@@ -182,6 +182,10 @@ static void what_is_no_link_is_refused(void **state)
     for (size_t i = 0; i < KV_COUNT(bad); i++) {
         assert_int_equal(kv_qr_parse(kv_bytes_str(bad[i]), &qr, NULL), KV_E_CODE_LINK);
     }
+    static const char hidden[] =
+        "https://qr-test.ksef.mf.gov.pl/certificate/NipVatUe/5265877635-DE123456789\0x/"
+        "5265877635/01A1B2C3D4E5F603/" HASH_URL "/AAAA";
+    assert_int_equal(kv_qr_parse(kv_bytes(hidden, sizeof hidden - 1), &qr, NULL), KV_E_CODE_LINK);
     char *huge = malloc(KV_QR_LINK_MAX + 1);
     assert_non_null(huge);
     memset(huge, 'A', KV_QR_LINK_MAX + 1);
