@@ -6,8 +6,10 @@
 #ifndef KV_CORE_TOKEN_H
 #define KV_CORE_TOKEN_H
 
+#include "core/buf.h"
 #include "core/err.h"
 #include "core/hash.h"
+#include "core/secret.h"
 
 #define KV_TOKEN_LABEL_LEN 64  /* with NUL, of keys */
 #define KV_TOKEN_SPKI_MAX  600 /* bytes; RSA-4096 needs 550 */
@@ -60,6 +62,19 @@ struct kv_token_key {
     bool local, sensitive, extractable, always_sensitive, never_extractable;
 };
 
+/* How a secret that cannot live in the token is kept outside of it, under a key that never leaves
+ * it. */
+enum kv_token_rung {
+    KV_TOKEN_RUNG_AES_GCM, /* encrypted and opened by the token itself */
+    KV_TOKEN_RUNG_ECDH,    /* sealed to the token's key (core/seal.h); it computes the ECDH */
+    KV_TOKEN_RUNG_COUNT
+};
+
+static inline const char *kv_token_rung_word(enum kv_token_rung rung)
+{
+    return rung == KV_TOKEN_RUNG_AES_GCM ? "aes-gcm" : "ecdh";
+}
+
 struct kv_token;
 struct kv_token_ops {
     void (*close)(struct kv_token *token);
@@ -72,6 +87,13 @@ struct kv_token_ops {
                          struct kv_err *err);
     enum kv_code (*random)(struct kv_token *token, uint8_t *out, size_t len, struct kv_err *err);
     enum kv_code (*destroy)(struct kv_token *token, const char *label, struct kv_err *err);
+    enum kv_code (*rung)(struct kv_token *token, enum kv_token_rung *out, struct kv_err *err);
+    enum kv_code (*wrap)(struct kv_token *token, const char *label, enum kv_token_rung rung,
+                         struct kv_bytes aad, const struct kv_secret *plain, struct kv_buf *out,
+                         struct kv_err *err);
+    enum kv_code (*unwrap)(struct kv_token *token, const char *label, enum kv_token_rung rung,
+                           struct kv_bytes aad, struct kv_bytes wrapped, struct kv_secret **out,
+                           struct kv_err *err);
 };
 
 /* The first member of each kind's own struct. */
@@ -141,6 +163,33 @@ KV_MUST_USE static inline enum kv_code kv_token_destroy(struct kv_token *token, 
                                                         struct kv_err *err)
 {
     return token->ops->destroy(token, label, err);
+}
+
+/* The best rung that the token has. Errors: KV_E_TOKEN_MECHANISM if none. */
+KV_MUST_USE static inline enum kv_code
+kv_token_best_rung(struct kv_token *token, enum kv_token_rung *out, struct kv_err *err)
+{
+    return token->ops->rung(token, out, err);
+}
+
+/* Append `plain`, wrapped under the token's wrapping key `label` (made at its first use, and good
+ * for nothing else) and bound to `aad`. Errors: KV_E_TOKEN…, KV_E_TOKEN_KEY_WEAK. */
+KV_MUST_USE static inline enum kv_code kv_token_wrap(struct kv_token *token, const char *label,
+                                                     enum kv_token_rung rung, struct kv_bytes aad,
+                                                     const struct kv_secret *plain,
+                                                     struct kv_buf *out, struct kv_err *err)
+{
+    return token->ops->wrap(token, label, rung, aad, plain, out, err);
+}
+
+/* *out is owned by the caller. Errors: KV_E_TOKEN_WRAPPED (changed, or bound to something else),
+ * KV_E_TOKEN_KEY_MISSING, KV_E_TOKEN…. */
+KV_MUST_USE static inline enum kv_code kv_token_unwrap(struct kv_token *token, const char *label,
+                                                       enum kv_token_rung rung, struct kv_bytes aad,
+                                                       struct kv_bytes wrapped,
+                                                       struct kv_secret **out, struct kv_err *err)
+{
+    return token->ops->unwrap(token, label, rung, aad, wrapped, out, err);
 }
 
 #endif

@@ -1,8 +1,9 @@
-/* The inside of an open PKCS#11 token, shared by token.c (loading, opening, closing), key.c (keys),
- * object.c (objects) and admin.c. */
+/* The inside of an open PKCS#11 token, shared by token.c (loading, opening, closing), key.c (keys
+ * that sign), wrap.c (keys that wrap), object.c (objects) and admin.c. */
 #ifndef KV_PKCS11_SESSION_H
 #define KV_PKCS11_SESSION_H
 
+#include "core/seal.h"
 #include "core/token.h"
 #include "pkcs11/lock.h"
 #include "pkcs11/module.h"
@@ -24,6 +25,11 @@ struct kv_pkcs11_token {
     int lock;
     struct kv_pkcs11_key *keys; /* owned */
     size_t key_count;
+    struct {
+        char label[KV_TOKEN_LABEL_LEN]; /* "": not looked for yet */
+        CK_OBJECT_HANDLE key;
+        uint8_t point[KV_SEAL_POINT_LEN]; /* KV_TOKEN_RUNG_ECDH: the public half */
+    } wrapping[KV_TOKEN_RUNG_COUNT];
 };
 
 /* The token behind the interface. */
@@ -48,5 +54,12 @@ enum kv_code kv_pkcs11_sign(struct kv_token *token, uint64_t handle,
                             enum kv_token_mechanism mechanism, const struct kv_hash *digest,
                             uint8_t *sig, size_t *len, struct kv_err *err);
 enum kv_code kv_pkcs11_destroy(struct kv_token *token, const char *label, struct kv_err *err);
+enum kv_code kv_pkcs11_rung(struct kv_token *token, enum kv_token_rung *out, struct kv_err *err);
+enum kv_code kv_pkcs11_wrap(struct kv_token *token, const char *label, enum kv_token_rung rung,
+                            struct kv_bytes aad, const struct kv_secret *plain, struct kv_buf *out,
+                            struct kv_err *err);
+enum kv_code kv_pkcs11_unwrap(struct kv_token *token, const char *label, enum kv_token_rung rung,
+                              struct kv_bytes aad, struct kv_bytes wrapped, struct kv_secret **out,
+                              struct kv_err *err);
 
 #endif

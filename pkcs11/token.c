@@ -34,6 +34,9 @@ static const struct kv_token_ops ops = {
     .sign = kv_pkcs11_sign,
     .random = get_random,
     .destroy = kv_pkcs11_destroy,
+    .rung = kv_pkcs11_rung,
+    .wrap = kv_pkcs11_wrap,
+    .unwrap = kv_pkcs11_unwrap,
 };
 
 static void uri_freep(P11KitUri **uri)

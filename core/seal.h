@@ -1,0 +1,39 @@
+/* A secret sealed to a P-256 key: who has the private half opens it, and only for what it was
+ * sealed for. Hybrid encryption of the parts that RFC 9180 uses (a fresh key pair, ECDH,
+ * HKDF-SHA256 over both points, AES-256-GCM), which OpenSSL 3.0 has while it lacks HPKE itself.
+ *
+ *   sealed = point of the fresh key (65) ‖ ciphertext ‖ tag (16) */
+#ifndef KV_CORE_SEAL_H
+#define KV_CORE_SEAL_H
+
+#include "core/buf.h"
+#include "core/err.h"
+#include "core/secret.h"
+
+#define KV_SEAL_POINT_LEN  65 /* uncompressed: 0x04 ‖ x ‖ y */
+#define KV_SEAL_SHARED_LEN 32 /* x of the ECDH point */
+#define KV_SEAL_OVERHEAD   (KV_SEAL_POINT_LEN + 16)
+
+/* Append `plain`, sealed to the point `to` and bound to `aad`. Errors: KV_E_INPUT_VALUE (no point
+ * of the curve), KV_E_NO_MEMORY. */
+KV_MUST_USE enum kv_code kv_seal(struct kv_bytes to, struct kv_bytes aad, struct kv_bytes plain,
+                                 struct kv_buf *out, struct kv_err *err);
+/* Open with the ECDH result that a token computed from the first KV_SEAL_POINT_LEN bytes of
+ * `sealed`. *out is owned by the caller. Errors: KV_E_TOKEN_WRAPPED. */
+KV_MUST_USE enum kv_code kv_seal_open_shared(struct kv_bytes shared, struct kv_bytes to,
+                                             struct kv_bytes sealed, struct kv_bytes aad,
+                                             struct kv_secret **out, struct kv_err *err);
+
+/* A key that lives in this process and dies with it. */
+struct kv_seal_key;
+/* NULL: no key could be made. Owned by the caller. */
+struct kv_seal_key *kv_seal_key_new(void);
+void kv_seal_key_free(struct kv_seal_key *key); /* NULL is fine */
+/* Borrowed until the key is freed. */
+struct kv_bytes kv_seal_key_point(const struct kv_seal_key *key);
+/* As kv_seal_open_shared. */
+KV_MUST_USE enum kv_code kv_seal_open(const struct kv_seal_key *key, struct kv_bytes sealed,
+                                      struct kv_bytes aad, struct kv_secret **out,
+                                      struct kv_err *err);
+
+#endif
