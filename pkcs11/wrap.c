@@ -1,6 +1,7 @@
 /* Secrets that cannot live in the token, wrapped under keys that never leave it. */
 #include "pkcs11/session.h"
 
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <string.h>
 
@@ -213,7 +214,7 @@ static enum kv_code wrap_gcm(struct kv_pkcs11_token *token, struct kv_bytes aad,
     if (rv != CKR_OK) {
         return KV_CK_FAIL(err, rv, "C_Encrypt");
     }
-    if (len != in.len + TAG_LEN || memcmp(kv_secret_data(box), in.ptr, in.len) == 0) {
+    if (len != in.len + TAG_LEN || CRYPTO_memcmp(kv_secret_data(box), in.ptr, in.len) == 0) {
         return KV_REFUSE(err, KV_E_TOKEN, "the token did not encrypt");
     }
     kv_buf_add(out, iv, sizeof iv);
