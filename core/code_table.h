@@ -133,6 +133,7 @@ X(KSEF_CHALLENGE, "ksef.challenge", 502, LATER, AFTER, "KSeF refused the challen
 X(KSEF_PERMISSION, "ksef.no-permission", 403, REFUSED, WHEN_LIFTED, "The credential has no permission at KSeF in this context.", "Grant it there, or use the context in which it has.") \
 X(KSEF_CERT, "ksef.certificate", 403, REFUSED, WHEN_LIFTED, "KSeF says the certificate is invalid, revoked or untrusted.", "Check it at KSeF; create a credential with a new certificate.") \
 X(KSEF_TOKEN, "ksef.token", 403, REFUSED, WHEN_LIFTED, "KSeF refuses the token.", "Check it at KSeF; use a credential with a certificate instead.") \
+X(KSEF_KEY, "ksef.public-key", 502, FAILED, AFTER, "KSeF's public key for tokens is missing, not accepted, or came without announcement.", "Compare the key with the ministry's own announcement before more tokens are encrypted to it; a login by certificate does not need it.") \
 X(KSEF_BLOCKED, "ksef.blocked", 403, REFUSED, WHEN_LIFTED, "KSeF has blocked this context after a suspected incident.", "Stop and call the ministry's help line.") \
 X(KSEF_REVOKED, "ksef.login-revoked", 403, REFUSED, WHEN_LIFTED, "The login was revoked at KSeF by a user.", "Find out who revoked it and why before another session is opened.") \
 X(KSEF_IDENTITY, "ksef.identity", 403, REFUSED, WHEN_LIFTED, "KSeF says that the credential belongs to a deceased person.", "Use a credential of the company or of another person.") \

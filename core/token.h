@@ -75,6 +75,12 @@ static inline const char *kv_token_rung_word(enum kv_token_rung rung)
     return rung == KV_TOKEN_RUNG_AES_GCM ? "aes-gcm" : "ecdh";
 }
 
+static inline bool kv_token_rung_known(const char *word)
+{
+    return strcmp(word, kv_token_rung_word(KV_TOKEN_RUNG_AES_GCM)) == 0 ||
+           strcmp(word, kv_token_rung_word(KV_TOKEN_RUNG_ECDH)) == 0;
+}
+
 struct kv_token;
 struct kv_token_ops {
     void (*close)(struct kv_token *token);

@@ -37,7 +37,7 @@ static const struct rule exception_rules[] = {
     {21111, KV_E_KSEF_CHALLENGE}, {21115, KV_E_KSEF_SIGNATURE}, {21117, KV_E_KSEF_PERMISSION},
     {21217, KV_E_KSEF_SIGNATURE}, {21301, KV_E_KSEF_AUTH},      {21304, KV_E_KSEF_AUTH},
     {21308, KV_E_KSEF_IDENTITY},  {21401, KV_E_KSEF_SIGNATURE}, {21405, KV_E_KSEF_SIGNATURE},
-    {21406, KV_E_KSEF_SIGNATURE},
+    {21406, KV_E_KSEF_SIGNATURE}, {21470, KV_E_KSEF_KEY},
 };
 
 /* "KSeF 460: description (details)", cut at a character so that it fits a kv_err with its context.

@@ -124,6 +124,7 @@ void kv_state_free(struct kv_state *state)
     free_list(&state->grants);
     free(state->intents);
     free(state->sessions);
+    free(state->ministry);
     free(state->texts.slot);
     free(state->nonces.slot);
     free(state->counters.slot);
@@ -219,6 +220,7 @@ static kv_judge_fn *const handlers[KV_EV_COUNT] = {
     [KV_EV_INTEG_SUSPEND] = kv_on_integ_suspend,
     [KV_EV_CRED_CREATE] = kv_on_cred_create,
     [KV_EV_CRED_ACTIVATE] = kv_on_cred_activate,
+    [KV_EV_CRED_IMPORT] = kv_on_cred_import,
     [KV_EV_GRANT_ACTIVATE] = kv_on_grant_activate,
     [KV_EV_GRANT_SUSPEND] = kv_on_grant_suspend,
     [KV_EV_GRANT_RESUME] = kv_on_grant_resume,
@@ -231,6 +233,8 @@ static kv_judge_fn *const handlers[KV_EV_COUNT] = {
     [KV_EV_KSEF_SESSION] = kv_on_ksef_session,
     [KV_EV_KSEF_CLOSE] = kv_on_ksef_close,
     [KV_EV_KSEF_RESIDUAL] = kv_on_ksef_residual,
+    [KV_EV_KSEF_KEY] = kv_on_ksef_key,
+    [KV_EV_EXCEPTION_OPEN] = kv_on_exception_open,
     [KV_EV_EXPORT_MADE] = only_note,
     [KV_EV_VERIFY_RUN] = only_note,
     [KV_EV_ALARM_SIGNER_DOWN] = only_note,
@@ -337,6 +341,17 @@ const struct kv_intent *kv_state_intent_at(const struct kv_state *state, size_t 
 {
     assert(i < state->intent_count);
     return &state->intents[i];
+}
+
+size_t kv_state_session_count(const struct kv_state *state)
+{
+    return state->session_count;
+}
+
+const struct kv_ksef_session *kv_state_session_at(const struct kv_state *state, size_t i)
+{
+    assert(i < state->session_count);
+    return &state->sessions[i];
 }
 
 const struct kv_person *kv_state_person(const struct kv_state *state, struct kv_bytes id)

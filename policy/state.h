@@ -96,6 +96,7 @@ struct kv_request {
     size_t decision_count;
     bool orphaned; /* while open, its requester left or changed duty, or her key went bad */
     unsigned step; /* records of its action written so far */
+    bool proven;   /* credential.import: KSeF took the token */
 };
 struct kv_credential {
     char id[KV_ID_LEN];
@@ -104,7 +105,8 @@ struct kv_credential {
     enum kv_key_type key_type;
     char slot[KV_ID_LEN];
     char custody[16];
-    struct kv_hash public_key; /* blob: SPKI */
+    struct kv_hash public_key; /* blob: SPKI; none of a token */
+    char rung[8];              /* a token: how it is wrapped (core/token.h); it came from outside */
     bool active;
     struct kv_hash certificate; /* blob; valid if has_certificate */
     bool has_certificate, self_signed;
@@ -188,6 +190,13 @@ const struct kv_grant *kv_state_grant_at(const struct kv_state *state, size_t i)
 size_t kv_state_intent_count(const struct kv_state *state); /* without outcome */
 const struct kv_intent *kv_state_intent_at(const struct kv_state *state, size_t i);
 
+size_t kv_state_session_count(const struct kv_state *state); /* open at KSeF */
+const struct kv_ksef_session *kv_state_session_at(const struct kv_state *state, size_t i);
+/* A token was encrypted to this key of KSeF (its publicKeyId) before. */
+bool kv_state_ministry_key(const struct kv_state *state, const struct kv_hash *id);
+/* The key that was new last; false: none yet. */
+bool kv_state_newest_ministry_key(const struct kv_state *state, struct kv_hash *id);
+
 /* NULL if there is none. */
 const struct kv_person *kv_state_person(const struct kv_state *state, struct kv_bytes id);
 const struct kv_request *kv_state_request(const struct kv_state *state, struct kv_bytes id);
@@ -234,6 +243,11 @@ int64_t kv_state_next_due_ms(const struct kv_state *state, int64_t now_ms);
 const struct kv_request *kv_state_key_wanted(const struct kv_state *state,
                                              const struct kv_moment *moment);
 
+/* The approved credential.import of this credential that waits for its token; NULL: none. */
+const struct kv_request *kv_state_token_wanted(const struct kv_state *state,
+                                               struct kv_bytes credential,
+                                               const struct kv_moment *moment);
+
 /* ---- signed texts ---- */
 
 /* What a handed-in text becomes. docs are added to the record; blobs[i] are their bytes, borrowed
@@ -278,8 +292,8 @@ struct kv_answer {
     const struct kv_grant *grant;             /* NULL if none fits */
     const struct kv_credential *credential;
 };
-/* May this caller do `op` in `context` now? For session.open the grant must also allow auth.xades.
- */
+/* May this caller do `op` in `context` now? For session.open the grant must also allow the login
+ * that its credential makes: auth.xades or auth.token. */
 void kv_state_question(const struct kv_state *state, const struct kv_caller *caller, enum kv_op op,
                        const char *context, const struct kv_moment *moment, struct kv_answer *out);
 /* Does this very grant stand for sessions, whoever calls and whatever its rate? Errors: the refusal

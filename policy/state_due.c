@@ -114,6 +114,7 @@ bool kv_request_ready(const struct kv_state *s, const struct kv_request *r, int6
         [KV_ACTION_INTEGRATION_REGISTER] = register_ready,
         [KV_ACTION_INTEGRATION_CHANGE] = change_ready,
         [KV_ACTION_CREDENTIAL_CREATE] = create_ready,
+        [KV_ACTION_CREDENTIAL_IMPORT] = create_ready,
         [KV_ACTION_GRANT] = grant_ready,
         [KV_ACTION_RESUME] = resume_ready,
         [KV_ACTION_POLICY] = policy_ready,
@@ -167,8 +168,8 @@ static void step_of(const struct kv_request *r, struct kv_due *due)
         enrolment(r, KV_EV_KEY_ENROL, due);
         return;
     }
-    if (r->action == KV_ACTION_CREDENTIAL_CREATE) {
-        return; /* needs the slot: kv_state_key_wanted */
+    if (r->action == KV_ACTION_CREDENTIAL_CREATE || r->action == KV_ACTION_CREDENTIAL_IMPORT) {
+        return; /* needs the slot, or a person with the token: kv_state_key_wanted, _token_wanted */
     }
     if (r->action == KV_ACTION_RESUME && kv_statement_target(st, &target)) {
         ev = target.noun == KV_NOUN_GRANT ? KV_EV_GRANT_RESUME : KV_EV_INTEG_RESUME;
@@ -299,6 +300,22 @@ const struct kv_request *kv_state_key_wanted(const struct kv_state *state,
         if (r->action == KV_ACTION_CREDENTIAL_CREATE && r->state == KV_REQUEST_APPROVED &&
             r->step == 0 && kv_request_ready(state, r, moment->now_ms) &&
             r->decided_seq < moment->covered) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+const struct kv_request *kv_state_token_wanted(const struct kv_state *state,
+                                               struct kv_bytes credential,
+                                               const struct kv_moment *moment)
+{
+    for (size_t i = 0; i < state->requests.count; i++) {
+        const struct kv_request *r = state->requests.item[i];
+        if (r->action == KV_ACTION_CREDENTIAL_IMPORT && r->state == KV_REQUEST_APPROVED &&
+            r->step == 0 && kv_request_ready(state, r, moment->now_ms) &&
+            r->decided_seq < moment->covered &&
+            kv_bytes_equal(kv_statement_get(r->text, KV_KEY_CREDENTIAL), credential)) {
             return r;
         }
     }

@@ -40,8 +40,9 @@ static void dump_requests(const struct kv_state *s, struct kv_buf *out)
 {
     for (size_t i = 0; i < s->requests.count; i++) {
         const struct kv_request *r = s->requests.item[i];
-        kv_buf_add_format(out, "request %s %s %u %d %llu\n", r->id, kv_request_state_word(r->state),
-                          r->step, r->orphaned, (unsigned long long)r->decided_seq);
+        kv_buf_add_format(out, "request %s %s %u%s %d %llu\n", r->id,
+                          kv_request_state_word(r->state), r->step, r->proven ? "+" : "",
+                          r->orphaned, (unsigned long long)r->decided_seq);
         for (size_t k = 0; k < r->decision_count; k++) {
             const struct kv_signed_decision *d = &r->decisions[k];
             kv_buf_add_format(out, " %s %s %s %d %d %llu\n", d->person, d->key,
@@ -55,8 +56,9 @@ static void dump_things(const struct kv_state *s, struct kv_buf *out)
 {
     for (size_t i = 0; i < s->credentials.count; i++) {
         const struct kv_credential *c = s->credentials.item[i];
-        kv_buf_add_format(out, "credential %s %s %s %d %lld %lld %llu\n", c->id, c->request->id,
-                          c->custody, c->active, (long long)c->from_ms, (long long)c->to_ms,
+        kv_buf_add_format(out, "credential %s %s %s%s%s %d %lld %lld %llu\n", c->id, c->request->id,
+                          c->custody, c->rung[0] == '\0' ? "" : "/", c->rung, c->active,
+                          (long long)c->from_ms, (long long)c->to_ms,
                           (unsigned long long)c->active_seq);
     }
     for (size_t i = 0; i < s->integrations.count; i++) {
@@ -83,6 +85,11 @@ static void dump_things(const struct kv_state *s, struct kv_buf *out)
     for (size_t i = 0; i < s->session_count; i++) {
         kv_buf_add_format(out, "session %s %s %s %lld\n", s->sessions[i].ref, s->sessions[i].cred,
                           s->sessions[i].ctx, (long long)s->sessions[i].seen_ms);
+    }
+    for (size_t i = 0; i < s->ministry_count; i++) {
+        char hex[KV_HASH_HEX_LEN];
+        kv_hash_hex(&s->ministry[i].id, hex);
+        kv_buf_add_format(out, "ksef-key %s %d\n", hex, s->ministry_alarm);
     }
 }
 

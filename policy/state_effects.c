@@ -2,6 +2,8 @@
  */
 #include "policy/state_model.h"
 
+#include "core/token.h"
+
 #include <stdlib.h>
 
 static void *zeroed(size_t size)
@@ -25,16 +27,16 @@ static enum kv_code approved_is(const struct kv_judge *j, const struct kv_reques
 
 /* ---- credentials ---- */
 
-enum kv_code kv_on_cred_create(const struct kv_judge *j)
+/* What both ways to a credential share: a key made in the slot, a token that came from outside. */
+static enum kv_code new_credential(const struct kv_judge *j, enum kv_action action,
+                                   const char *level, struct kv_credential **out)
 {
     struct kv_request *r = NULL;
     enum kv_custody_floor custody;
-    if (kv_judge_request(j, KV_ACTION_CREDENTIAL_CREATE, KV_ACTION_CREDENTIAL_CREATE, &r) !=
-            KV_OK ||
+    if (kv_judge_request(j, action, action, &r) != KV_OK ||
         approved_is(j, r, KV_KEY_CREDENTIAL, j->rec->cred) != KV_OK) {
         return j->err->code;
     }
-    const char *level = kv_record_info_get_str(j->rec, "custody");
     if (!kv_custody_floor_parse(kv_bytes_str(level), &custody)) {
         return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "'%.20s' is no custody level", level);
     }
@@ -52,10 +54,45 @@ enum kv_code kv_on_cred_create(const struct kv_judge *j)
     kv_statement_copy(r->text, KV_KEY_SLOT, c->slot, sizeof c->slot);
     (void)kv_cred_kind_parse(kv_statement_get(r->text, KV_KEY_KIND), &c->kind);
     (void)kv_key_type_parse(kv_statement_get(r->text, KV_KEY_KEY_TYPE), &c->key_type);
-    c->public_key = j->rec->docs[0].hash;
     c->created_seq = j->rec->seq;
     kv_list_add(&j->s->credentials, c);
-    r->step = 1; /* the second record of the action is cred.activate, when it has a certificate */
+    r->step = 1; /* the second record of the action is cred.activate, when it can be used */
+    *out = c;
+    return KV_OK;
+}
+
+enum kv_code kv_on_cred_create(const struct kv_judge *j)
+{
+    struct kv_credential *c = NULL;
+    const char *level = kv_record_info_get_str(j->rec, "custody");
+    if (new_credential(j, KV_ACTION_CREDENTIAL_CREATE, level, &c) != KV_OK) {
+        return j->err->code;
+    }
+    c->public_key = j->rec->docs[0].hash;
+    return KV_OK;
+}
+
+enum kv_code kv_on_cred_import(const struct kv_judge *j)
+{
+    struct kv_credential *c = NULL;
+    const struct kv_request *r = kv_find_request(j->s, j->rec->req);
+    const char *rung = kv_record_info_get_str(j->rec, "rung");
+    if (r == NULL || !r->proven) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "KSeF has not taken this token yet");
+    }
+    /* the level of the slot that wraps it, by the slot's name */
+    const struct kv_info *custody = kv_record_info(j->rec, "custody");
+    if (custody->pair_count != 1 || custody->pairs[0].is_bool ||
+        approved_is(j, r, KV_KEY_SLOT, custody->pairs[0].name) != KV_OK) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "its custody is not that of its slot");
+    }
+    if (!kv_token_rung_known(rung)) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "'%.20s' is no way to wrap", rung);
+    }
+    if (new_credential(j, KV_ACTION_CREDENTIAL_IMPORT, custody->pairs[0].s, &c) != KV_OK) {
+        return j->err->code;
+    }
+    memcpy(c->rung, rung, strlen(rung) + 1);
     return KV_OK;
 }
 
@@ -67,9 +104,12 @@ enum kv_code kv_on_cred_activate(const struct kv_judge *j)
         return KV_REFUSE(j->err, KV_E_LEDGER_NOT_APPROVED, "there is no such credential behind it");
     }
     struct kv_request *r = NULL; /* it may have been denied, withdrawn or have lapsed meanwhile */
-    if (kv_judge_request(j, KV_ACTION_CREDENTIAL_CREATE, KV_ACTION_CREDENTIAL_CREATE, &r) !=
+    if (kv_judge_request(j, KV_ACTION_CREDENTIAL_CREATE, KV_ACTION_CREDENTIAL_IMPORT, &r) !=
         KV_OK) {
         return j->err->code;
+    }
+    if (c->kind == KV_CRED_TOKEN && j->rec->doc_count != 0) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "a token has no certificate");
     }
     if (c->active || r->step != 1) {
         return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "credential %s is active already", c->id);

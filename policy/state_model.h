@@ -22,6 +22,11 @@ struct kv_hash_map {
     size_t count, cap; /* cap: a power of two */
 };
 
+/* publicKeyId: SHA-256 of a public key of KSeF (KSeF API 2.0). */
+struct kv_ministry_id {
+    struct kv_hash id;
+};
+
 struct kv_state {
     char vault[KV_VAULT_LEN];
     char log_key[512];
@@ -39,6 +44,9 @@ struct kv_state {
     size_t session_count, session_cap;
     struct kv_ksef_session closed; /* by record closed_seq: its residual comes right behind */
     uint64_t closed_seq;
+    struct kv_ministry_id *ministry; /* keys of KSeF that tokens were encrypted to, oldest first */
+    size_t ministry_count, ministry_cap;
+    bool ministry_alarm; /* the newest came unannounced: its exception is due */
     struct kv_intent *intents;
     size_t intent_count, intent_cap;
     struct kv_hash_map texts, nonces, counters;
@@ -92,11 +100,12 @@ kv_judge_fn kv_on_log_init, kv_on_vault_found, kv_on_person_enrol, kv_on_key_enr
     kv_on_person_change, kv_on_person_leave, kv_on_key_retire, kv_on_key_compromised;
 kv_judge_fn kv_on_request_open, kv_on_request_withdraw, kv_on_request_lapse, kv_on_approve,
     kv_on_deny;
-kv_judge_fn kv_on_policy_activate, kv_on_cred_create, kv_on_cred_activate, kv_on_integ_register,
-    kv_on_integ_change, kv_on_integ_resume, kv_on_integ_suspend, kv_on_grant_activate,
-    kv_on_grant_suspend, kv_on_grant_resume, kv_on_grant_revoke, kv_on_grant_expire;
+kv_judge_fn kv_on_policy_activate, kv_on_cred_create, kv_on_cred_activate, kv_on_cred_import,
+    kv_on_integ_register, kv_on_integ_change, kv_on_integ_resume, kv_on_integ_suspend,
+    kv_on_grant_activate, kv_on_grant_suspend, kv_on_grant_resume, kv_on_grant_revoke,
+    kv_on_grant_expire;
 kv_judge_fn kv_on_use, kv_on_use_outcome, kv_on_ksef_session, kv_on_ksef_close, kv_on_ksef_residual,
-    kv_on_alarm_exe, kv_on_alarm_cloned;
+    kv_on_ksef_key, kv_on_exception_open, kv_on_alarm_exe, kv_on_alarm_cloned;
 
 /* ---- shared rules ---- */
 /* The request that a giving record names, approved, of one of these actions, in its window. */
@@ -134,6 +143,8 @@ int64_t kv_grant_end_ms(const struct kv_state *s, const struct kv_grant *g);
 /* What each kind of credential is for: none does the work of another. Sessions and the relay follow
  * a login of either kind. */
 bool kv_cred_serves(enum kv_cred_kind kind, enum kv_op op);
+/* The operation by which a credential of this kind logs in. */
+enum kv_op kv_cred_login(enum kv_cred_kind kind);
 /* How many uses the grant and both rates allow now; UINT64_MAX: as many as one likes. *more: the
  * refusal of one more than that. */
 uint64_t kv_grant_room(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms,

@@ -151,7 +151,7 @@ static void choose(const struct kv_state *s, const struct kv_integration *n, enu
         }
         enum kv_code code = kv_grant_standing(s, g, op, m->now_ms, &err);
         if (code == KV_OK && op == KV_OP_SESSION_OPEN) {
-            code = kv_grant_standing(s, g, KV_OP_AUTH_XADES, m->now_ms, &err);
+            code = kv_grant_standing(s, g, kv_cred_login(g->credential->kind), m->now_ms, &err);
         }
         if (code != KV_OK) {
             if (!any) {

@@ -73,23 +73,48 @@ static enum kv_code key_enrol(const struct kv_judge *j, const struct kv_statemen
     return kv_check_new_key(j->s, st, false, j->err);
 }
 
-static enum kv_code credential_create(const struct kv_judge *j, const struct kv_statement *st)
+static enum kv_code check_new_credential(const struct kv_judge *j, const struct kv_statement *st)
 {
     if (kv_state_credential(j->s, value(st, KV_KEY_CREDENTIAL)) != NULL) {
         return exists(j, "credential", value(st, KV_KEY_CREDENTIAL));
     }
-    for (size_t i = 0; i < j->s->requests.count; i++) { /* nor approved and waiting for its key */
+    for (size_t i = 0; i < j->s->requests.count; i++) { /* nor approved and waiting */
         const struct kv_request *r = j->s->requests.item[i];
-        if (r->action == KV_ACTION_CREDENTIAL_CREATE && r->state == KV_REQUEST_APPROVED &&
+        bool makes =
+            r->action == KV_ACTION_CREDENTIAL_CREATE || r->action == KV_ACTION_CREDENTIAL_IMPORT;
+        if (makes && r->state == KV_REQUEST_APPROVED &&
             kv_bytes_equal(value(r->text, KV_KEY_CREDENTIAL), value(st, KV_KEY_CREDENTIAL))) {
             return exists(j, "credential", value(st, KV_KEY_CREDENTIAL));
         }
     }
+    return check_owners(j, st);
+}
+
+static enum kv_code credential_create(const struct kv_judge *j, const struct kv_statement *st)
+{
     if (kv_bytes_is(value(st, KV_KEY_KIND), kv_cred_kind_word(KV_CRED_TOKEN)) ||
         !kv_statement_has(st, KV_KEY_KEY_TYPE)) {
         return KV_REFUSE(j->err, KV_E_STMT_VALUE, "a token is imported, not created");
     }
-    return check_owners(j, st);
+    return check_new_credential(j, st);
+}
+
+/* KSeF gives tokens in a context of type Nip or InternalId, each in one (KSeF API 2.0, tokens). */
+static enum kv_code credential_import(const struct kv_judge *j, const struct kv_statement *st)
+{
+    struct kv_context context;
+    if (!kv_bytes_is(value(st, KV_KEY_KIND), kv_cred_kind_word(KV_CRED_TOKEN))) {
+        return KV_REFUSE(j->err, KV_E_REQ_ACTION, "only tokens are imported; keys are made here");
+    }
+    if (!j->s->rules.token_logins) {
+        return KV_REFUSE(j->err, KV_E_REQ_LIMIT, "the policy does not allow logins by token");
+    }
+    if (kv_context_parse(value(st, KV_KEY_CONTEXTS), &context, NULL) != KV_OK ||
+        (context.type != KV_CONTEXT_NIP && context.type != KV_CONTEXT_INTERNAL_ID)) {
+        return KV_REFUSE(j->err, KV_E_STMT_VALUE,
+                         "a KSeF token is good in one context, of type Nip or InternalId");
+    }
+    return check_new_credential(j, st);
 }
 
 static enum kv_code check_ops(const struct kv_judge *j, uint32_t ops)
@@ -312,6 +337,7 @@ enum kv_code kv_check_request_terms(const struct kv_judge *j, const struct kv_st
         [KV_ACTION_PERSON_CHANGE] = person_change,
         [KV_ACTION_KEY_ENROL] = key_enrol,
         [KV_ACTION_CREDENTIAL_CREATE] = credential_create,
+        [KV_ACTION_CREDENTIAL_IMPORT] = credential_import,
         [KV_ACTION_INTEGRATION_REGISTER] = integration_register,
         [KV_ACTION_INTEGRATION_CHANGE] = integration_change,
         [KV_ACTION_GRANT] = grant,

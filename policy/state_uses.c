@@ -72,6 +72,11 @@ bool kv_cred_serves(enum kv_cred_kind kind, enum kv_op op)
     return false;
 }
 
+enum kv_op kv_cred_login(enum kv_cred_kind kind)
+{
+    return kind == KV_CRED_TOKEN ? KV_OP_AUTH_TOKEN : KV_OP_AUTH_XADES;
+}
+
 static bool bit(uint32_t set, enum kv_op op)
 {
     return (set >> op & 1) != 0;
@@ -138,7 +143,7 @@ static enum kv_code check_credential(const struct kv_grant *g, enum kv_op op, in
                          c->id, kv_cred_kind_word(c->kind), kv_op_word(op));
     }
     if (!c->active) {
-        return KV_REFUSE(err, KV_E_CRED_STATE, "credential %s has no certificate yet", c->id);
+        return KV_REFUSE(err, KV_E_CRED_STATE, "credential %s is not active yet", c->id);
     }
     if (now_ms < c->from_ms || now_ms >= c->to_ms) {
         kv_time_format_s(now_ms < c->from_ms ? c->from_ms : c->to_ms, when);
@@ -202,12 +207,44 @@ static enum kv_code count_use(const struct kv_judge *j, struct kv_grant *g)
     return KV_OK;
 }
 
+/* A token that is imported proves itself by one login, before any grant can name it: the request of
+ * the import stands in the grant's place. */
+static enum kv_code judge_check(const struct kv_judge *j)
+{
+    const struct kv_request *r = kv_find_request(j->s, j->rec->grant);
+    if (r == NULL || r->action != KV_ACTION_CREDENTIAL_IMPORT || r->state != KV_REQUEST_APPROVED ||
+        j->now < r->not_before_ms || j->now >= r->not_after_ms) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_NOT_APPROVED, "there is no approved import behind it");
+    }
+    if (r->step != 0 || j->rec->op != KV_OP_AUTH_TOKEN ||
+        !kv_bytes_is(kv_statement_get(r->text, KV_KEY_CREDENTIAL), j->rec->cred) ||
+        !kv_list_has(kv_statement_get(r->text, KV_KEY_CONTEXTS), kv_bytes_str(j->rec->ctx))) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "request %s does not give this", r->id);
+    }
+    return KV_OK;
+}
+
+static void open_intent(const struct kv_judge *j)
+{
+    struct kv_state *s = j->s;
+    s->intents = kv_state_grow(s->intents, s->intent_count, &s->intent_cap, sizeof *s->intents);
+    struct kv_intent *intent = &s->intents[s->intent_count++];
+    *intent = (struct kv_intent){.seq = j->rec->seq, .ts_ms = j->now, .op = j->rec->op};
+    memcpy(intent->grant, j->rec->grant, sizeof intent->grant);
+}
+
 /* use.sign counts; use.intent of logins and refreshes does not, they are the vault's own. */
 enum kv_code kv_on_use(const struct kv_judge *j)
 {
     struct kv_grant *g = NULL;
-    struct kv_state *s = j->s;
     enum kv_op op = j->rec->op;
+    if (j->rec->who == KV_WHO_AGENT) {
+        if (judge_check(j) != KV_OK) {
+            return j->err->code;
+        }
+        open_intent(j);
+        return KV_OK;
+    }
     if (judge_use(j, &g) != KV_OK) {
         return j->err->code;
     }
@@ -216,10 +253,7 @@ enum kv_code kv_on_use(const struct kv_judge *j)
         return j->err->code;
     }
     if (j->rec->ev == KV_EV_USE_INTENT) {
-        s->intents = kv_state_grow(s->intents, s->intent_count, &s->intent_cap, sizeof *s->intents);
-        struct kv_intent *intent = &s->intents[s->intent_count++];
-        *intent = (struct kv_intent){.seq = j->rec->seq, .ts_ms = j->now, .op = op};
-        memcpy(intent->grant, j->rec->grant, sizeof intent->grant);
+        open_intent(j);
     }
     return KV_OK;
 }
@@ -273,12 +307,21 @@ static void note_session(const struct kv_judge *j, const struct kv_intent *inten
     session->seen_ms = j->now;
 }
 
+static void note_proof(const struct kv_judge *j, const struct kv_intent *intent)
+{
+    struct kv_request *r = kv_find_request(j->s, intent->grant);
+    if (r != NULL && r->action == KV_ACTION_CREDENTIAL_IMPORT) {
+        r->proven = j->rec->out == KV_OUT_OK;
+    }
+}
+
 enum kv_code kv_on_use_outcome(const struct kv_judge *j)
 {
     struct kv_state *s = j->s;
     for (size_t i = 0; i < s->intent_count; i++) {
         if (s->intents[i].seq == j->rec->of) {
             note_session(j, &s->intents[i]);
+            note_proof(j, &s->intents[i]);
             s->intents[i] = s->intents[--s->intent_count];
             return KV_OK;
         }
@@ -327,6 +370,62 @@ enum kv_code kv_on_ksef_residual(const struct kv_judge *j)
         return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "session %s was not closed just before",
                          j->rec->ksef.auth_ref);
     }
+    return KV_OK;
+}
+
+static struct kv_ministry_id *find_ministry(const struct kv_state *s, const struct kv_hash *id)
+{
+    for (size_t i = 0; i < s->ministry_count; i++) {
+        if (kv_hash_equal(&s->ministry[i].id, id)) {
+            return &s->ministry[i];
+        }
+    }
+    return NULL;
+}
+
+bool kv_state_ministry_key(const struct kv_state *state, const struct kv_hash *id)
+{
+    return find_ministry(state, id) != NULL;
+}
+
+bool kv_state_newest_ministry_key(const struct kv_state *state, struct kv_hash *id)
+{
+    if (state->ministry_count > 0) {
+        *id = state->ministry[state->ministry_count - 1].id;
+    }
+    return state->ministry_count > 0;
+}
+
+/* A key of KSeF, the first time that a token is encrypted to it. The rotation that KSeF announces
+ * lists the old and the new one side by side. */
+enum kv_code kv_on_ksef_key(const struct kv_judge *j)
+{
+    struct kv_state *s = j->s;
+    struct kv_hash id;
+    int64_t from, to;
+    if (!kv_hash_from_base64(kv_bytes_str(kv_record_info_get_str(j->rec, "id")), &id) ||
+        !kv_time_parse_s(kv_bytes_str(kv_record_info_get_str(j->rec, "from")), &from) ||
+        !kv_time_parse_s(kv_bytes_str(kv_record_info_get_str(j->rec, "to")), &to) || to <= from ||
+        find_ministry(s, &id) != NULL) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "this key of KSeF is known or no key");
+    }
+    s->ministry =
+        kv_state_grow(s->ministry, s->ministry_count, &s->ministry_cap, sizeof *s->ministry);
+    s->ministry_alarm = s->ministry_count > 0 && !kv_record_info(j->rec, "announced")->b;
+    s->ministry[s->ministry_count++].id = id;
+    return KV_OK;
+}
+
+/* What somebody must own and close; so far one class. */
+enum kv_code kv_on_exception_open(const struct kv_judge *j)
+{
+    if (j->rec->who != KV_WHO_AGENT || !j->s->ministry_alarm ||
+        strcmp(kv_record_info_get_str(j->rec, "class"), "ksef-key") != 0 ||
+        strcmp(j->rec->err, kv_code_word(KV_E_KSEF_KEY)) != 0 ||
+        !kv_ulid_valid(kv_bytes_str(kv_record_info_get_str(j->rec, "id")))) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "there is no such exception");
+    }
+    j->s->ministry_alarm = false;
     return KV_OK;
 }
 

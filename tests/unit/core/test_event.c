@@ -34,9 +34,10 @@ static void what_takes_away_is_bounded(void **state)
                                           KV_EV_USE_REFUSED,
                                           KV_EV_ALARM_SIGNER_DOWN};
     static const enum kv_event gives[] = {
-        KV_EV_APPROVE,        KV_EV_PERSON_ENROL,   KV_EV_KEY_ENROL,    KV_EV_POLICY_ACTIVATE,
-        KV_EV_INTEG_REGISTER, KV_EV_INTEG_CHANGE,   KV_EV_INTEG_RESUME, KV_EV_CRED_CREATE,
-        KV_EV_CRED_ACTIVATE,  KV_EV_GRANT_ACTIVATE, KV_EV_GRANT_RESUME, KV_EV_VAULT_FOUND};
+        KV_EV_APPROVE,        KV_EV_PERSON_ENROL, KV_EV_KEY_ENROL,      KV_EV_POLICY_ACTIVATE,
+        KV_EV_INTEG_REGISTER, KV_EV_INTEG_CHANGE, KV_EV_INTEG_RESUME,   KV_EV_CRED_CREATE,
+        KV_EV_CRED_ACTIVATE,  KV_EV_CRED_IMPORT,  KV_EV_GRANT_ACTIVATE, KV_EV_GRANT_RESUME,
+        KV_EV_VAULT_FOUND};
     for (size_t i = 0; i < KV_COUNT(takes); i++) {
         assert_int_equal(kv_event_row(takes[i])->class, KV_BOUNDED);
     }

@@ -99,6 +99,8 @@ struct kv_state *state_copy(const struct kv_state *from, size_t shared)
         copy_bytes(from->intents, from->intent_count, from->intent_cap, sizeof *from->intents);
     to->sessions =
         copy_bytes(from->sessions, from->session_count, from->session_cap, sizeof *from->sessions);
+    to->ministry = copy_bytes(from->ministry, from->ministry_count, from->ministry_cap,
+                              sizeof *from->ministry);
     copy_map(&to->texts);
     copy_map(&to->nonces);
     copy_map(&to->counters);

@@ -130,6 +130,64 @@ static void uses(struct world *w, const char *grant)
     done(w, rec);
 }
 
+static void ksef_key(struct world *w, const char *key, bool announced)
+{
+    char id[KV_HASH_BASE64_LEN];
+    struct kv_bytes blob = kv_bytes_str(key);
+    struct kv_hash hash = kv_hash(blob);
+    kv_hash_base64(&hash, id);
+    struct kv_record *rec = kv_record_new(KV_EV_KSEF_KEY);
+    kv_record_info_str(rec, "id", id);
+    kv_record_info_str(rec, "from", "2026-01-01T00:00:00Z");
+    kv_record_info_str(rec, "to", "2028-01-01T00:00:00Z");
+    kv_record_info_bool(rec, "announced", announced);
+    kv_record_add_doc(rec, KV_DOC_CERTIFICATE, blob);
+    minute(w);
+    world_must(w, world_record(w, rec, &blob));
+}
+
+/* A token comes from outside: it proves itself by one login, then it is a credential. */
+static void import(struct world *w)
+{
+    struct world_text text;
+    struct kv_hash dig = kv_hash(kv_bytes_str("body of the login"));
+    world_request(w, &text, "cus-02", KV_ACTION_CREDENTIAL_IMPORT, "credential", "token-1", "kind",
+                  "token", "key-type", "-", "slot", "main", "environment", "test", "contexts",
+                  WORLD_NIP, "business-owner", "fin-01", "technical-custodian", "cus-01",
+                  "ksef-ref", "20251010-EC-1DCE3E3000-12ECB5B36E-45", "public-key-sha256", "-",
+                  NULL);
+    minute(w);
+    world_must(w, world_submit(w, &text));
+    minute(w);
+    world_approve(w, text.request);
+    ksef_key(w, "the first key of KSeF", true);
+    struct kv_record *rec = kv_record_new(KV_EV_USE_INTENT);
+    kv_record_set(rec, KV_RK_GRANT, text.request);
+    kv_record_set(rec, KV_RK_CRED, "token-1");
+    kv_record_set_op(rec, KV_OP_AUTH_TOKEN);
+    kv_record_set(rec, KV_RK_CTX, WORLD_NIP);
+    kv_record_set_dig(rec, &dig);
+    done(w, rec);
+    outcome(w, KV_OUT_OK);
+    rec = kv_record_new(KV_EV_CRED_IMPORT);
+    kv_record_set(rec, KV_RK_REQ, text.request);
+    kv_record_set(rec, KV_RK_CRED, "token-1");
+    kv_record_info_map_str(rec, "custody", "main", "software");
+    kv_record_info_str(rec, "rung", "aes-gcm");
+    done(w, rec);
+    rec = kv_record_new(KV_EV_CRED_ACTIVATE);
+    kv_record_set(rec, KV_RK_REQ, text.request);
+    kv_record_set(rec, KV_RK_CRED, "token-1");
+    done(w, rec);
+    ksef_key(w, "a key that nobody spoke of", false);
+    rec = kv_record_new(KV_EV_EXCEPTION_OPEN);
+    kv_record_set(rec, KV_RK_ERR, kv_code_word(KV_E_KSEF_KEY));
+    kv_record_info_str(rec, "id", "01KEBQGH006J9ATSEGBABKZVWC");
+    kv_record_info_str(rec, "class", "ksef-key");
+    done(w, rec);
+    world_text_clear(&text);
+}
+
 static void resume(struct world *w, const char *target)
 {
     struct world_text text;
@@ -267,6 +325,7 @@ void life(struct world *w)
     people(w);
     world_grant(w, grant);
     uses(w, grant);
+    import(w);
     suspensions(w, grant);
     change_program(w, exe[0], false);
     change_program(w, exe[1], true);

@@ -85,6 +85,7 @@ static bool seen_by_agent(enum kv_event ev, const char *what)
 {
     return (ev == KV_EV_CRED_CREATE && strcmp(what, "document") == 0) ||
            (ev == KV_EV_CRED_ACTIVATE && strcmp(what, "document") == 0) ||
+           (ev == KV_EV_KSEF_KEY && strcmp(what, "document") == 0) ||
            (ev == KV_EV_CRED_ACTIVATE && (strcmp(what, "from") == 0 || strcmp(what, "to") == 0)) ||
            (ev == KV_EV_LOG_INIT && (strcmp(what, "document") == 0 || strcmp(what, "vkey") == 0)) ||
            (ev == KV_EV_KSEF_SESSION &&

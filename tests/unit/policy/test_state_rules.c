@@ -361,6 +361,44 @@ static void a_crowd_cannot_hide_a_founder_who_did_not_sign(void **state)
     world_close(&w);
 }
 
+/* ---- tokens ---- */
+
+static enum kv_code ask_import(struct world *w, const char *kind, const char *contexts)
+{
+    struct world_text text;
+    world_request(w, &text, "cus-02", KV_ACTION_CREDENTIAL_IMPORT, "credential", "token-1", "kind",
+                  kind, "key-type", strcmp(kind, "token") == 0 ? "-" : "ec-p256", "slot", "main",
+                  "environment", "test", "contexts", contexts, "business-owner", "fin-01",
+                  "technical-custodian", "cus-01", "ksef-ref", "-", "public-key-sha256", "-", NULL);
+    return hand_in(w, &text);
+}
+
+static void a_token_is_of_one_context_and_keys_are_not_imported(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    must_refuse(&w, ask_import(&w, "auth-certificate", WORLD_NIP), KV_E_REQ_ACTION);
+    must_refuse(&w, ask_import(&w, "token", "InternalId:5265877635-12345," WORLD_NIP),
+                KV_E_STMT_VALUE);
+    must_refuse(&w, ask_import(&w, "token", "PeppolId:PPL123456"), KV_E_STMT_VALUE);
+    world_must(&w, ask_import(&w, "token", WORLD_NIP));
+    world_close(&w);
+}
+
+static void without_logins_by_token_no_token_is_imported(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open_with(&w, "version: 1\n"
+                        "approvals:\n"
+                        "  default: {finance: 1, custodian: 1}\n"
+                        "token-logins: no\n"
+                        "custody-minimum: software\n");
+    must_refuse(&w, ask_import(&w, "token", WORLD_NIP), KV_E_REQ_LIMIT);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +413,8 @@ int main(void)
         cmocka_unit_test(rates_of_grant_and_policy_both_hold),
         cmocka_unit_test(no_credential_does_the_work_of_another_kind),
         cmocka_unit_test(a_crowd_cannot_hide_a_founder_who_did_not_sign),
+        cmocka_unit_test(a_token_is_of_one_context_and_keys_are_not_imported),
+        cmocka_unit_test(without_logins_by_token_no_token_is_imported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
