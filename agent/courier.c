@@ -7,6 +7,8 @@
 
 #include "core/log.h"
 #include "core/parse.h"
+#include "core/time.h"
+#include "ksef/ministry.h"
 #include "ksef/reply.h"
 
 #include <stdio.h>
@@ -153,12 +155,37 @@ static enum kv_code read_sessions(const struct errand *errand,
     return KV_OK;
 }
 
+/* The one to encrypt to, and all that are listed, so that a rotation can be told from a swap. */
+static enum kv_code read_keys(const struct kv_courier_result *result, struct kv_buf *fields,
+                              struct kv_err *err)
+{
+    struct kv_ministry_key *keys = NULL;
+    size_t count = 0;
+    uint8_t ids[KV_MINISTRY_KEYS_MAX * KV_HASH_LEN];
+    if (kv_ksef_read_ministry_keys(kv_bytes(result->body, result->body_len), kv_time_now_ms(),
+                                   &keys, &count, err) != KV_OK) {
+        return err->code;
+    }
+    for (size_t i = 0; i < count; i++) {
+        memcpy(ids + i * KV_HASH_LEN, keys[i].id.b, KV_HASH_LEN);
+    }
+    kv_message_octets(fields, "certificate",
+                      kv_bytes(keys[0].certificate, keys[0].certificate_len));
+    kv_message_number(fields, "from", (uint64_t)keys[0].from_ms);
+    kv_message_number(fields, "to", (uint64_t)keys[0].to_ms);
+    kv_message_octets(fields, "listed", kv_bytes(ids, count * KV_HASH_LEN));
+    free(keys);
+    return KV_OK;
+}
+
 static enum kv_code read_success(const struct errand *errand, struct kv_courier_result *result,
                                  struct kv_buf *fields, struct kv_err *err)
 {
     switch (errand->call) {
     case KV_KSEF_CHALLENGE: return read_challenge(result, fields, err);
-    case KV_KSEF_XADES: return read_login(result, fields, err);
+    case KV_KSEF_XADES:
+    case KV_KSEF_TOKEN_LOGIN: return read_login(result, fields, err);
+    case KV_KSEF_KEYS: return read_keys(result, fields, err);
     case KV_KSEF_STATUS: return read_status(result, fields, err);
     case KV_KSEF_REDEEM: return read_tokens(result, fields, err);
     case KV_KSEF_REFRESH: return read_refresh(result, fields, err);
@@ -297,9 +324,14 @@ static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_fram
         enum kv_frame_op op;
         enum kv_ksef_call call;
     } table[] = {
-        {KV_FRAME_KSEF_CHALLENGE, KV_KSEF_CHALLENGE}, {KV_FRAME_KSEF_LOGIN, KV_KSEF_XADES},
-        {KV_FRAME_KSEF_STATUS, KV_KSEF_STATUS},       {KV_FRAME_KSEF_REDEEM, KV_KSEF_REDEEM},
-        {KV_FRAME_KSEF_REFRESH, KV_KSEF_REFRESH},     {KV_FRAME_KSEF_END, KV_KSEF_SESSION_CURRENT},
+        {KV_FRAME_KSEF_CHALLENGE, KV_KSEF_CHALLENGE},
+        {KV_FRAME_KSEF_LOGIN, KV_KSEF_XADES},
+        {KV_FRAME_KSEF_TOKEN_LOGIN, KV_KSEF_TOKEN_LOGIN},
+        {KV_FRAME_KSEF_KEYS, KV_KSEF_KEYS},
+        {KV_FRAME_KSEF_STATUS, KV_KSEF_STATUS},
+        {KV_FRAME_KSEF_REDEEM, KV_KSEF_REDEEM},
+        {KV_FRAME_KSEF_REFRESH, KV_KSEF_REFRESH},
+        {KV_FRAME_KSEF_END, KV_KSEF_SESSION_CURRENT},
         {KV_FRAME_KSEF_SESSIONS, KV_KSEF_SESSIONS},
     };
     struct courier *courier = ctx;

@@ -227,6 +227,9 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
     if (code == KV_E_TOKEN_PIN || code == KV_E_TOKEN_PIN_LOCKED) {
         latch(latch_file);
     }
+    if (code == KV_OK) {
+        code = keeper_secrets_open(k, lock_dir, err);
+    }
     return code == KV_OK ? confine(field, state, text[C_NETWORK], err) : code;
 }
 
@@ -278,7 +281,7 @@ static void on_gone(void *ctx, struct kv_channel *channel)
 int main(int argc, char **argv)
 {
     struct kv_err err;
-    struct keeper keeper = {0};
+    struct keeper keeper = {.wrapped_dir = -1};
     kv_program_args(argc, argv, "ksefvault-keeper",
                     "keys and signatures of the KSeF credential agent");
     keeper.loop = kv_program_start("ksefvault-keeper");
@@ -289,6 +292,7 @@ int main(int argc, char **argv)
         kv_loop_run(keeper.loop, &err) != KV_OK) {
         kv_program_die(&err);
     }
+    kv_seal_key_free(keeper.transport);
     kv_token_close(keeper.token);
     return (int)kv_code_row(keeper.failed)->exit; /* refused (3): not to be tried again */
 }

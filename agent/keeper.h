@@ -6,7 +6,10 @@
 
 #include "agent/channel.h"
 #include "core/name.h"
+#include "core/parse.h"
+#include "core/seal.h"
 #include "core/token.h"
+#include "ksef/call.h"
 #include "ksef/certificate.h"
 
 #define KV_CODE_KEYS_MAX 16 /* Offline certificates in use at once in one slot; the oldest goes */
@@ -29,11 +32,24 @@ struct keeper {
     struct code_key code_keys[KV_CODE_KEYS_MAX];
     size_t next_code_key;
     uint64_t gathered; /* answers made */
+    int wrapped_dir;   /* keeper_secret.c */
+    struct kv_seal_key *transport;
 };
 
 /* Answer one question of the vault: what is not in its table is KV_E_PROTOCOL. The answer's fields
  * are appended to `out`; on failure they mean nothing. */
 KV_MUST_USE enum kv_code keeper_answer(struct keeper *k, const struct kv_frame *frame,
                                        struct kv_buf *out, struct kv_err *err);
+
+/* ---- keeper_secret.c ---- */
+typedef enum kv_code keeper_fn(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
+                               struct kv_err *err);
+keeper_fn keeper_on_point, keeper_on_import, keeper_on_keep, keeper_on_take, keeper_on_drop_end,
+    keeper_on_drop_token, keeper_on_token_login;
+extern const struct kv_field_spec keeper_binding_specs[], keeper_import_specs[],
+    keeper_keep_specs[], keeper_token_login_specs[];
+/* Make the folder of wrapped secrets in `folder`, and the key for imports. */
+KV_MUST_USE enum kv_code keeper_secrets_open(struct keeper *k, const char *folder,
+                                             struct kv_err *err);
 
 #endif

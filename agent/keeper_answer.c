@@ -349,8 +349,7 @@ static const struct kv_field_spec no_specs[] = {{NULL, KV_FIELD_END, 0, false, N
 static const struct {
     enum kv_frame_op op;
     const struct kv_field_spec *specs;
-    enum kv_code (*fn)(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
-                       struct kv_err *err);
+    keeper_fn *fn;
 } table[] = {
     {KV_FRAME_SLOT_STATE, no_specs, on_state},
     {KV_FRAME_KEY_FIND, key_specs, on_find},
@@ -359,6 +358,13 @@ static const struct {
     {KV_FRAME_SIGN_LOGIN, login_specs, on_login},
     {KV_FRAME_SIGN_CERTIFICATE, certificate_specs, on_certificate},
     {KV_FRAME_SIGN_CODES, codes_specs, on_codes},
+    {KV_FRAME_SIGN_TOKEN_LOGIN, keeper_token_login_specs, keeper_on_token_login},
+    {KV_FRAME_TOKEN_POINT, no_specs, keeper_on_point},
+    {KV_FRAME_TOKEN_IMPORT, keeper_import_specs, keeper_on_import},
+    {KV_FRAME_TOKEN_DROP, keeper_binding_specs, keeper_on_drop_token},
+    {KV_FRAME_END_KEEP, keeper_keep_specs, keeper_on_keep},
+    {KV_FRAME_END_TAKE, keeper_binding_specs, keeper_on_take},
+    {KV_FRAME_END_DROP, keeper_binding_specs, keeper_on_drop_end},
 };
 
 enum kv_code keeper_answer(struct keeper *k, const struct kv_frame *frame, struct kv_buf *out,

@@ -50,8 +50,17 @@ enum kv_frame_op {
     KV_FRAME_SIGN_LOGIN,       /* build and sign an AuthTokenRequest */
     KV_FRAME_SIGN_CERTIFICATE, /* build and self-sign a certificate */
     KV_FRAME_SIGN_CODES,       /* build and sign the texts of QR codes, one for each invoice */
-    KV_FRAME_KSEF_CHALLENGE,   /* vault → courier */
+    KV_FRAME_SIGN_TOKEN_LOGIN, /* encrypt a KSeF token for one challenge */
+    KV_FRAME_TOKEN_POINT,      /* to what a KSeF token is sealed that is to be imported */
+    KV_FRAME_TOKEN_IMPORT,     /* open, check, wrap, keep */
+    KV_FRAME_TOKEN_DROP,
+    KV_FRAME_END_KEEP, /* a refresh token, to end its session after a crash */
+    KV_FRAME_END_TAKE,
+    KV_FRAME_END_DROP,
+    KV_FRAME_KSEF_CHALLENGE, /* vault → courier */
     KV_FRAME_KSEF_LOGIN,
+    KV_FRAME_KSEF_TOKEN_LOGIN,
+    KV_FRAME_KSEF_KEYS, /* the ministry's public key for tokens */
     KV_FRAME_KSEF_STATUS,
     KV_FRAME_KSEF_REDEEM,
     KV_FRAME_KSEF_REFRESH,

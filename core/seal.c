@@ -177,6 +177,13 @@ enum kv_code kv_seal_open_shared(struct kv_bytes shared, struct kv_bytes to, str
     return KV_OK;
 }
 
+void kv_seal_import_purpose(const char *vault, struct kv_bytes credential, struct kv_buf *out)
+{
+    kv_buf_add_format(out, "ksefvault/import/v1\n%s\n", vault);
+    kv_buf_add_bytes(out, credential);
+    kv_buf_add_str(out, "\n");
+}
+
 struct kv_seal_key *kv_seal_key_new(void)
 {
     struct kv_seal_key *key = calloc(1, sizeof *key);

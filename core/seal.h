@@ -24,6 +24,9 @@ KV_MUST_USE enum kv_code kv_seal_open_shared(struct kv_bytes shared, struct kv_b
                                              struct kv_bytes sealed, struct kv_bytes aad,
                                              struct kv_secret **out, struct kv_err *err);
 
+/* What a KSeF token is sealed for on its way from a person's terminal to the keeper. */
+void kv_seal_import_purpose(const char *vault, struct kv_bytes credential, struct kv_buf *out);
+
 /* A key that lives in this process and dies with it. */
 struct kv_seal_key;
 /* NULL: no key could be made. Owned by the caller. */

@@ -6,6 +6,8 @@
 static const struct kv_ksef_call_row rows[KV_KSEF_CALL_COUNT] = {
     [KV_KSEF_CHALLENGE]       = {"challenge", "POST", "/auth/challenge", false, NULL, 200, KV_KSEF_BEARER_NONE, false},
     [KV_KSEF_XADES]           = {"xades", "POST", "/auth/xades-signature", false, "application/xml", 202, KV_KSEF_BEARER_NONE, true},
+    [KV_KSEF_TOKEN_LOGIN]     = {"token-login", "POST", "/auth/ksef-token", false, "application/json", 202, KV_KSEF_BEARER_NONE, true},
+    [KV_KSEF_KEYS]            = {"keys", "GET", "/security/public-key-certificates", false, NULL, 200, KV_KSEF_BEARER_NONE, false},
     [KV_KSEF_STATUS]          = {"status", "GET", "/auth/", true, NULL, 200, KV_KSEF_BEARER_AUTHENTICATION, false},
     [KV_KSEF_REDEEM]          = {"redeem", "POST", "/auth/token/redeem", false, NULL, 200, KV_KSEF_BEARER_AUTHENTICATION, true},
     [KV_KSEF_REFRESH]         = {"refresh", "POST", "/auth/token/refresh", false, NULL, 200, KV_KSEF_BEARER_REFRESH, false},

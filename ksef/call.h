@@ -10,6 +10,8 @@
 enum kv_ksef_call {
     KV_KSEF_CHALLENGE,       /* POST /auth/challenge */
     KV_KSEF_XADES,           /* POST /auth/xades-signature */
+    KV_KSEF_TOKEN_LOGIN,     /* POST /auth/ksef-token */
+    KV_KSEF_KEYS,            /* GET /security/public-key-certificates */
     KV_KSEF_STATUS,          /* GET /auth/{reference} */
     KV_KSEF_REDEEM,          /* POST /auth/token/redeem */
     KV_KSEF_REFRESH,         /* POST /auth/token/refresh */

@@ -81,16 +81,6 @@ static void read_identity(const X509_NAME *subject, struct kv_certificate_info *
     }
 }
 
-static bool read_time(const ASN1_TIME *time, int64_t *ms)
-{
-    struct tm tm = {0};
-    if (ASN1_TIME_to_tm(time, &tm) != 1) {
-        return false;
-    }
-    *ms = (int64_t)timegm(&tm) * KV_SECOND_MS;
-    return true;
-}
-
 /* Errors: extensions that OpenSSL calls invalid (doubled, malformed). */
 static enum kv_code read_usage(X509 *cert, enum kv_certificate_usage *out, struct kv_err *err)
 {
@@ -151,8 +141,8 @@ enum kv_code kv_certificate_inspect(struct kv_bytes der, struct kv_certificate_i
         (code = read_usage(cert, &info.usage, err)) != KV_OK) {
         return code;
     }
-    if (!read_time(X509_get0_notBefore(cert), &info.not_before_ms) ||
-        !read_time(X509_get0_notAfter(cert), &info.not_after_ms)) {
+    if (!kv_x509_time(X509_get0_notBefore(cert), &info.not_before_ms) ||
+        !kv_x509_time(X509_get0_notAfter(cert), &info.not_after_ms)) {
         return KV_REFUSE(err, KV_E_INPUT_VALUE, "the certificate's validity cannot be read");
     }
     read_serial(cert, info.serial);

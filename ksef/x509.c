@@ -1,6 +1,7 @@
 #include "ksef/x509.h"
 
 #include "core/parse.h"
+#include "core/time.h"
 
 #include <openssl/bio.h>
 #include <openssl/bn.h>
@@ -42,6 +43,27 @@ static bool is_der(X509 *cert, struct kv_bytes der)
     bool same = len > 0 && kv_bytes_equal(kv_bytes(again, (size_t)len), der);
     OPENSSL_free(again);
     return same;
+}
+
+bool kv_x509_time(const ASN1_TIME *time, int64_t *ms)
+{
+    struct tm tm = {0};
+    if (ASN1_TIME_to_tm(time, &tm) != 1) {
+        return false;
+    }
+    *ms = (int64_t)timegm(&tm) * KV_SECOND_MS;
+    return true;
+}
+
+bool kv_x509_key_id(const X509 *cert, struct kv_hash *out)
+{
+    uint8_t *spki = NULL;
+    int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
+    if (len > 0) {
+        *out = kv_hash(kv_bytes(spki, (size_t)len));
+    }
+    OPENSSL_free(spki);
+    return len > 0;
 }
 
 enum kv_code kv_x509_parse(struct kv_bytes der, X509 **out, struct kv_err *err)

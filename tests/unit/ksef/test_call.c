@@ -13,6 +13,8 @@ static void every_call_has_its_path(void **state)
     } cases[] = {
         {KV_KSEF_CHALLENGE, "POST", "/auth/challenge"},
         {KV_KSEF_XADES, "POST", "/auth/xades-signature"},
+        {KV_KSEF_TOKEN_LOGIN, "POST", "/auth/ksef-token"},
+        {KV_KSEF_KEYS, "GET", "/security/public-key-certificates"},
         {KV_KSEF_STATUS, "GET", "/auth/20250625-AU-2FDC223000-C2BFC98A9C-4E"},
         {KV_KSEF_REDEEM, "POST", "/auth/token/redeem"},
         {KV_KSEF_REFRESH, "POST", "/auth/token/refresh"},
