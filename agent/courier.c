@@ -333,6 +333,7 @@ static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_fram
         {KV_FRAME_KSEF_REFRESH, KV_KSEF_REFRESH},
         {KV_FRAME_KSEF_END, KV_KSEF_SESSION_CURRENT},
         {KV_FRAME_KSEF_SESSIONS, KV_KSEF_SESSIONS},
+        {KV_FRAME_KSEF_END_OTHER, KV_KSEF_SESSION_END},
     };
     struct courier *courier = ctx;
     kv_close_fdp(&fd); /* the table of frames lets none through */

@@ -345,6 +345,7 @@ static void stop_serving(struct vault *v)
 static void close_down(struct vault *v)
 {
     vault_logins_clear(v);
+    vault_ministry_clear(v);
     vault_sessions_clear(v);
     vault_codes_clear(v);
     vault_work_clear(v);

@@ -12,7 +12,9 @@
  *   vault_inbox.c    signed texts from files
  *   vault_work.c     what an approved request makes the agent do (keys, certificates)
  *   vault_use.c      decisions on uses, and their refusals
- *   vault_login.c    a KSeF login from challenge to access token
+ *   vault_login*.c   a KSeF login from challenge to access token
+ *   vault_ministry.c KSeF's public key for tokens
+ *   vault_import.c   KSeF tokens from outside
  *   vault_session*.c sessions at KSeF and their leases
  *   vault_wait.c     calls that wait for a login or a refresh
  *   vault_qr.c       signatures for QR codes
@@ -104,6 +106,7 @@ struct login;            /* vault_login.c */
 struct codes;            /* vault_qr.c: calls under way */
 struct code_certificate; /* vault_qr.c: read once */
 struct work;             /* vault_work.c */
+struct ministry;         /* vault_ministry.c */
 
 struct vault {
     struct kv_loop *loop;
@@ -161,6 +164,7 @@ struct vault {
     struct codes *codes;
     struct code_certificate *code_certificates;
     struct work *work;
+    struct ministry *ministry;
 };
 
 /* ---- vault_turn.c ---- */
@@ -259,6 +263,8 @@ void vault_call_self_sign(struct call *call);
 
 /* What a decision gives: copied, since the state goes on. */
 struct entitlement {
+    enum kv_cred_kind kind;
+    const struct kv_statement *terms; /* of the credential; the state keeps requests for good */
     char integration[KV_ID_LEN], grant[KV_ULID_LEN], credential[KV_ID_LEN], slot[KV_ID_LEN];
     struct kv_hash certificate; /* blob */
     uint64_t room;              /* how many uses are allowed at once */
@@ -268,6 +274,33 @@ struct entitlement {
 /* ---- vault_login.c ---- */
 void vault_call_session_open(struct call *call);
 void vault_logins_clear(struct vault *v);
+typedef void vault_proven_fn(void *ctx, enum kv_code code, const char *detail);
+/* One login with the token of an approved import, to see that KSeF takes it; no session is opened.
+ * `fn` is called once. */
+void vault_prove_token(struct vault *v, const struct kv_request *request, const char *ctx,
+                       vault_proven_fn *fn, void *fn_ctx);
+
+/* ---- vault_ministry.c ---- */
+/* The ministry's key for tokens, as last fetched. Borrowed until the loop's next turn. */
+struct vault_ministry_key {
+    struct kv_bytes certificate;
+};
+typedef void vault_ministry_fn(void *ctx, enum kv_code code, const char *detail,
+                               const struct vault_ministry_key *key);
+/* Call `fn` with the key, now or when KSeF has answered; it is recorded at its first use. */
+void vault_ministry_key(struct vault *v, vault_ministry_fn *fn, void *ctx);
+/* KSeF refused it: the next one who asks fetches the list anew. */
+void vault_ministry_forget(struct vault *v);
+/* `ctx` does not want the key any more. */
+void vault_ministry_drop(struct vault *v, const void *ctx);
+void vault_ministry_clear(struct vault *v);
+
+/* ---- vault_import.c ---- */
+void vault_call_import_point(struct call *call);
+void vault_call_import(struct call *call);
+/* What a wrapped secret is bound to (agent/keeper_secret.c). `reference` is "" for none. */
+void vault_add_binding(struct kv_buf *body, const struct kv_statement *terms,
+                       const char *credential, const char *reference);
 
 /* ---- vault_qr.c ---- */
 void vault_call_codes(struct call *call);
@@ -280,6 +313,7 @@ struct vault_session_start {
     const char *ctx, *via, *reference;
     struct kv_secret *access, *refresh;
     int64_t access_until, refresh_until;
+    bool unwanted; /* its refresh token could not be kept: it is ended at once */
 };
 /* Begin a session, and give a lease to each call. */
 void vault_session_begin(struct vault *v, const struct vault_session_start *start,
@@ -292,6 +326,8 @@ void vault_call_session_close(struct call *call);
 bool vault_session_leased(struct vault *v, struct kv_bytes id);
 /* End the sessions whose grants no longer stand. */
 void vault_sessions_check(struct vault *v);
+/* What a crash or a stop left open at KSeF is ended. */
+void vault_sessions_end_orphans(struct vault *v);
 size_t vault_sessions_count(const struct vault *v);
 void vault_sessions_clear(struct vault *v);
 

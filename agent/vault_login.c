@@ -1,11 +1,13 @@
-/* A KSeF login by certificate, from challenge to access token:
+/* A KSeF login, by certificate or by token, from challenge to access token:
  *
- *   decide → challenge → sign (keeper) → use.intent auth.xades → POST → poll → use.outcome
- *          → use.intent session.open → redeem → use.outcome → a session (vault_session.c)
+ *   decide → challenge → proof (keeper) → use.intent auth.* → POST → poll → use.outcome
+ *          → use.intent session.open → redeem → use.outcome → keep the refresh token
+ *          → a session (vault_session.c)
  *
  * Each arrow behind an intent or outcome waits until that record is durable. Callers of the same
- * grant and context who come meanwhile join the login that is under way, and later its session. */
-#include "agent/vault_wait.h"
+ * grant and context who come meanwhile join the login that is under way, and later its session.
+ * When KSeF limits the rate, the login waits as long as its callers do. */
+#include "agent/vault_login.h"
 
 #include "core/log.h"
 #include "core/parse.h"
@@ -18,31 +20,14 @@
 #define KEEPER_TIMEOUT_MS  20000
 #define POLL_FIRST_MS      250
 #define POLL_MAX_MS        3000
-#define POLL_TOTAL_MS      120000 /* KSeF decides certificates at once; after this it is an error */
-#define BACKDATE_MS        60000  /* SigningTime: KSeF's clock may be behind ours */
+#define POLL_TOTAL_MS      120000 /* KSeF decides at once as a rule; after this it is an error */
 #define REF_MAX            63
 #define KV_TOGETHER_MAX    256 /* callers who get their leases in one go */
 
-struct login {
-    struct login *next;
-    struct vault *v;
-    struct entitlement who;
-    char ctx[KV_CONTEXT_LEN];
-    char via[KV_VIA_LEN];
-    struct waiters waiters;
-    struct kv_timer *timer; /* of the next poll */
-    int64_t poll_ms, poll_until;
-    struct kv_buf document;
-    char challenge[KV_REF_LEN];
-    bool has_offset;
-    int64_t offset_ms; /* KSeF's clock minus ours */
-    char reference[KV_REF_LEN];
-    struct kv_secret *token; /* authentication token */
-    struct kv_secret *access;
-    int64_t access_until, refresh_until;
-    uint64_t intent; /* seq of the open one */
-    bool intent_open;
-};
+bool login_by_token(const struct login *login)
+{
+    return login->who.kind == KV_CRED_TOKEN;
+}
 
 static void free_login(struct login *login)
 {
@@ -55,18 +40,21 @@ static void free_login(struct login *login)
     }
     waiters_clear(&login->waiters);
     vault_drop_effects(v, login);
+    vault_ministry_drop(v, login);
     if (v->courier != NULL) {
         kv_channel_forget(v->courier, login);
+    }
+    const struct keeper *keeper = vault_keeper(v, login->who.slot);
+    if (keeper != NULL && keeper->channel != NULL) {
+        kv_channel_forget(keeper->channel, login);
     }
     kv_timer_free(login->timer);
     kv_secret_free(login->token);
     kv_secret_free(login->access);
+    kv_secret_free(login->refresh);
     kv_buf_clear(&login->document);
     free(login);
 }
-
-/* A failure before or after the intent: the intent gets its outcome, the callers their refusal. */
-static void fail(struct login *login, enum kv_code code, const char *detail, uint32_t retry_after);
 
 static void put_ksef(const struct login *login, struct kv_record *rec, int64_t http, int64_t ksef)
 {
@@ -83,12 +71,14 @@ static void put_ksef(const struct login *login, struct kv_record *rec, int64_t h
     }
 }
 
-static enum kv_code record_intent(struct login *login, enum kv_op op, const struct kv_hash *dig,
-                                  struct kv_err *err)
+enum kv_code login_intent(struct login *login, enum kv_op op, const struct kv_hash *dig,
+                          struct kv_err *err)
 {
     struct kv_record *rec = kv_record_new(KV_EV_USE_INTENT);
-    kv_record_set_who(rec, KV_WHO_INTEGRATION, login->who.integration, login->via);
-    kv_record_set(rec, KV_RK_GRANT, login->who.grant);
+    if (login->proven == NULL) {
+        kv_record_set_who(rec, KV_WHO_INTEGRATION, login->who.integration, login->via);
+    } /* else the agent itself */
+    kv_record_set(rec, KV_RK_GRANT, login->grant);
     kv_record_set(rec, KV_RK_CRED, login->who.credential);
     kv_record_set(rec, KV_RK_CTX, login->ctx);
     kv_record_set_op(rec, op);
@@ -136,17 +126,21 @@ static void on_failure_durable(void *ctx, enum kv_code code, const char *detail)
     struct failure *failure = ctx;
     (void)code;
     (void)detail; /* the flush itself cannot fail without ending us */
-    waiters_refuse(&failure->login->waiters, failure->code, failure->detail, failure->retry_after);
-    free_login(failure->login);
+    struct login *login = failure->login;
+    waiters_refuse(&login->waiters, failure->code, failure->detail, failure->retry_after);
+    if (login->proven != NULL) {
+        login->proven(login->proven_ctx, failure->code, failure->detail);
+    }
+    free_login(login);
     free(failure);
 }
 
-static void end_badly(struct login *login, enum kv_out out, enum kv_code code, const char *detail,
-                      uint32_t retry_after, int64_t http, int64_t ksef)
+void login_end_badly(struct login *login, enum kv_out out, enum kv_code code, const char *detail,
+                     uint32_t retry_after, int64_t http, int64_t ksef)
 {
     struct kv_err err;
     kv_timer_disarm(login->timer);
-    kv_log(KV_LOG_WARNING, "login-failed", "grant=%s code=%s detail=\"%s\"", login->who.grant,
+    kv_log(KV_LOG_WARNING, "login-failed", "grant=%s code=%s detail=\"%s\"", login->grant,
            kv_code_word(code), detail);
     if (login->intent_open && record_outcome(login, out, code, http, ksef, &err) != KV_OK) {
         vault_fatal(login->v, &err); /* an intent must have its outcome */
@@ -162,9 +156,9 @@ static void end_badly(struct login *login, enum kv_out out, enum kv_code code, c
     vault_after_flush(login->v, on_failure_durable, failure);
 }
 
-static void fail(struct login *login, enum kv_code code, const char *detail, uint32_t retry_after)
+void login_fail(struct login *login, enum kv_code code, const char *detail, uint32_t retry_after)
 {
-    end_badly(login, KV_OUT_ERROR, code, detail, retry_after, 0, 0);
+    login_end_badly(login, KV_OUT_ERROR, code, detail, retry_after, 0, 0);
 }
 
 /* The fields that the courier adds to every answer. */
@@ -184,54 +178,77 @@ static const struct kv_field_spec courier_specs[] = {
     {"refresh-until", KV_FIELD_NUMBER, KV_NUMBER_MAX, false, NULL},
     {"sent", KV_FIELD_BOOLEAN, 1, false, NULL},
     {NULL, KV_FIELD_END, 0, false, NULL}};
-enum {
-    F_CHALLENGE,
-    F_TIMESTAMP,
-    F_CLIENT_IP,
-    F_HTTP,
-    F_KSEF,
-    F_RETRY,
-    F_REFERENCE,
-    F_TOKEN,
-    F_UNTIL,
-    F_ACCESS,
-    F_ACCESS_UNTIL,
-    F_REFRESH,
-    F_REFRESH_UNTIL,
-    F_SENT
-};
 
-/* Read the courier's answer; a failure ends the login here. */
-static bool good_answer(struct login *login, const struct kv_answer_frame *answer,
-                        struct kv_field field[static KV_FIELDS_MAX])
+/* KSeF refused the call that an intent stands for, and it will be made anew. */
+static void outcome_of_refusal(struct login *login, enum kv_code code,
+                               const struct kv_field field[static KV_FIELDS_MAX])
+{
+    struct kv_err err;
+    if (login->intent_open &&
+        record_outcome(login, KV_OUT_ERROR, code, (int64_t)field[F_HTTP].number,
+                       (int64_t)field[F_KSEF].number, &err) != KV_OK) {
+        vault_fatal(login->v, &err); /* an intent must have its outcome */
+    }
+}
+
+/* Over KSeF's limit: wait as long as it says, if somebody waits that long. What was posted already
+ * is asked for again; what was not begins anew, since challenges are for one use. */
+static bool try_later(struct login *login, const struct kv_field field[static KV_FIELDS_MAX])
+{
+    int64_t wait = (int64_t)field[F_RETRY].number * KV_SECOND_MS;
+    int64_t now = kv_loop_clock_ms();
+    if (wait == 0 || now + wait >= waiters_last_deadline(&login->waiters)) {
+        return false;
+    }
+    kv_log(KV_LOG_WARNING, "rate-limited", "grant=%s wait_s=%llu", login->grant,
+           (unsigned long long)field[F_RETRY].number);
+    if (login->stage != LOGIN_POLLS) {
+        outcome_of_refusal(login, KV_E_KSEF_RATE, field);
+    }
+    kv_timer_arm(login->timer, wait);
+    return true;
+}
+
+bool login_good_answer(struct login *login, const struct kv_answer_frame *answer,
+                       struct kv_field field[static KV_FIELDS_MAX])
 {
     struct kv_err err;
     if (kv_message_read(answer->fields, courier_specs, field, &err) != KV_OK) {
-        end_badly(login, KV_OUT_UNKNOWN, KV_E_PROTOCOL, err.msg, 0, 0, 0);
+        login_end_badly(login, KV_OUT_UNKNOWN, KV_E_PROTOCOL, err.msg, 0, 0, 0);
         return false;
     }
     if (answer->code == KV_OK) {
         return true;
     }
+    if (answer->code == KV_E_KSEF_RATE && try_later(login, field)) {
+        return false;
+    }
+    if (answer->code == KV_E_KSEF_KEY && !login->key_refused && login_by_token(login)) {
+        login->key_refused = true; /* KSeF API 2.0, 21470: fetch its keys anew, once */
+        vault_ministry_forget(login->v);
+        outcome_of_refusal(login, answer->code, field);
+        login_begin(login);
+        return false;
+    }
     /* Did KSeF see it? The courier says so; when the courier itself is gone, nobody knows. */
     bool lost = answer->code == KV_E_STARTING || answer->code == KV_E_TIMEOUT;
     bool unknown = field[F_HTTP].type == 0 && field[F_KSEF].type == 0 &&
                    (field[F_SENT].number != 0 || (lost && field[F_SENT].type == 0));
-    end_badly(login, unknown ? KV_OUT_UNKNOWN : KV_OUT_ERROR, answer->code, answer->detail,
-              (uint32_t)field[F_RETRY].number, (int64_t)field[F_HTTP].number,
-              (int64_t)field[F_KSEF].number);
+    login_end_badly(login, unknown ? KV_OUT_UNKNOWN : KV_OUT_ERROR, answer->code, answer->detail,
+                    (uint32_t)field[F_RETRY].number, (int64_t)field[F_HTTP].number,
+                    (int64_t)field[F_KSEF].number);
     return false;
 }
 
-static void ask_courier(struct login *login, enum kv_frame_op op, struct kv_buf *body,
-                        kv_channel_answer_fn *fn)
+void login_ask(struct login *login, enum kv_frame_op op, struct kv_buf *body,
+               kv_channel_answer_fn *fn)
 {
     struct kv_err err;
     if (login->v->courier == NULL) {
-        fail(login, KV_E_KSEF_UNREACHABLE, "the courier is being restarted", 1);
+        login_fail(login, KV_E_KSEF_UNREACHABLE, "the courier is being restarted", 1);
     } else if (kv_channel_ask(login->v->courier, op, kv_buf_bytes(body), -1, COURIER_TIMEOUT_MS, fn,
                               login, &err) != KV_OK) {
-        fail(login, err.code, err.msg, 1);
+        login_fail(login, err.code, err.msg, 1);
     }
     if (body->data != NULL) {
         kv_wipe(body->data, body->cap);
@@ -239,22 +256,28 @@ static void ask_courier(struct login *login, enum kv_frame_op op, struct kv_buf 
     kv_buf_clear(body);
 }
 
-/* ---- 6. redeemed: the session stands ---- */
+/* ---- redeemed: the session stands ---- */
 
-/* The session takes the tokens and the callers who still wait. */
-static void hand_over(struct login *login, struct kv_secret *refresh)
+static struct vault_session_start start_of(struct login *login)
 {
-    struct call *calls[KV_TOGETHER_MAX], *call;
-    size_t count = 0;
     struct vault_session_start start = {.who = &login->who,
                                         .ctx = login->ctx,
                                         .via = login->via,
                                         .reference = login->reference,
                                         .access = login->access,
-                                        .refresh = refresh,
+                                        .refresh = login->refresh,
                                         .access_until = login->access_until,
                                         .refresh_until = login->refresh_until};
-    login->access = NULL; /* handed over */
+    login->access = login->refresh = NULL; /* handed over */
+    return start;
+}
+
+/* The session takes the tokens and the callers who still wait. */
+static void hand_over(struct login *login)
+{
+    struct call *calls[KV_TOGETHER_MAX], *call;
+    size_t count = 0;
+    struct vault_session_start start = start_of(login);
     while (count < KV_TOGETHER_MAX && (call = waiters_next(&login->waiters)) != NULL) {
         calls[count++] = call;
     }
@@ -268,27 +291,66 @@ static void hand_over(struct login *login, struct kv_secret *refresh)
     free_login(login);
 }
 
+/* A session that a crash would leave open is not begun: it is ended at once. */
+static void on_kept(void *ctx, const struct kv_answer_frame *answer)
+{
+    struct login *login = ctx;
+    struct kv_err err;
+    if (record_outcome(login, KV_OUT_OK, KV_OK, login->redeemed_http, 0, &err) != KV_OK) {
+        vault_fatal(login->v, &err);
+    }
+    if (answer->code == KV_OK) {
+        hand_over(login);
+        return;
+    }
+    struct vault_session_start start = start_of(login);
+    start.unwanted = true;
+    vault_session_begin(login->v, &start, NULL, 0);
+    login_fail(login, answer->code, answer->detail, 1);
+}
+
+/* The refresh token is kept in the slot before anybody has a lease: who starts after a crash ends
+ * the session with it. */
+static void keep(struct login *login)
+{
+    struct keeper *keeper = vault_keeper(login->v, login->who.slot);
+    struct kv_err err;
+    struct kv_buf body;
+    kv_buf_init(&body, KV_FRAME_BODY_MAX);
+    vault_add_binding(&body, login->who.terms, login->who.credential, login->reference);
+    kv_message_octets(&body, "secret", kv_secret_bytes(login->refresh));
+    enum kv_code code =
+        keeper == NULL || !keeper->ready
+            ? KV_REFUSE(&err, KV_E_TOKEN_ABSENT, "the slot went away meanwhile")
+            : kv_channel_ask(keeper->channel, KV_FRAME_END_KEEP, kv_buf_bytes(&body), -1,
+                             KEEPER_TIMEOUT_MS, on_kept, login, &err);
+    kv_wipe(body.data, body.cap);
+    kv_buf_clear(&body);
+    if (code != KV_OK) {
+        struct kv_answer_frame failed = {code, err.msg, KV_BYTES_NULL};
+        on_kept(login, &failed);
+    }
+}
+
 static void on_redeemed(void *ctx, const struct kv_answer_frame *answer)
 {
     struct login *login = ctx;
     struct kv_field field[KV_FIELDS_MAX];
-    struct kv_secret *refresh = NULL;
     struct kv_err err;
-    if (!good_answer(login, answer, field)) {
+    if (!login_good_answer(login, answer, field)) {
         return;
     }
     if (field[F_ACCESS].value.len == 0 || field[F_REFRESH].value.len == 0 ||
         kv_secret_from(field[F_ACCESS].value, &login->access, &err) != KV_OK ||
-        kv_secret_from(field[F_REFRESH].value, &refresh, &err) != KV_OK) {
-        end_badly(login, KV_OUT_UNKNOWN, KV_E_KSEF_ANSWER, "no tokens in the answer", 0, 0, 0);
+        kv_secret_from(field[F_REFRESH].value, &login->refresh, &err) != KV_OK) {
+        login_end_badly(login, KV_OUT_UNKNOWN, KV_E_KSEF_ANSWER, "no tokens in the answer", 0, 0,
+                        0);
         return;
     }
     login->access_until = (int64_t)field[F_ACCESS_UNTIL].number;
     login->refresh_until = (int64_t)field[F_REFRESH_UNTIL].number;
-    if (record_outcome(login, KV_OUT_OK, KV_OK, (int64_t)field[F_HTTP].number, 0, &err) != KV_OK) {
-        vault_fatal(login->v, &err);
-    }
-    hand_over(login, refresh);
+    login->redeemed_http = (int64_t)field[F_HTTP].number;
+    keep(login);
 }
 
 static void redeem(void *ctx, enum kv_code code, const char *detail)
@@ -299,12 +361,28 @@ static void redeem(void *ctx, enum kv_code code, const char *detail)
     (void)detail;
     kv_buf_init(&body, KV_FRAME_BODY_MAX);
     kv_message_octets(&body, "token", kv_secret_bytes(login->token));
-    ask_courier(login, KV_FRAME_KSEF_REDEEM, &body, on_redeemed);
+    login_ask(login, KV_FRAME_KSEF_REDEEM, &body, on_redeemed);
 }
 
-/* ---- 5. poll until KSeF has decided ---- */
+static void begin_redeem(struct login *login)
+{
+    struct kv_err err;
+    login->stage = LOGIN_REDEEMS;
+    if (login_intent(login, KV_OP_SESSION_OPEN, NULL, &err) != KV_OK) {
+        login_fail(login, err.code, err.msg, 1);
+        return;
+    }
+    vault_after_flush(login->v, redeem, login);
+}
 
-static void poll_status(struct login *login);
+/* ---- poll until KSeF has decided ---- */
+
+static void on_proven(void *ctx, enum kv_code code, const char *detail)
+{
+    struct login *login = ctx;
+    login->proven(login->proven_ctx, code, detail);
+    free_login(login);
+}
 
 static void on_status(void *ctx, const struct kv_answer_frame *answer)
 {
@@ -314,25 +392,25 @@ static void on_status(void *ctx, const struct kv_answer_frame *answer)
     if (answer->code == KV_E_KSEF_BUSY) {
         login->poll_ms = login->poll_ms * 2 > POLL_MAX_MS ? POLL_MAX_MS : login->poll_ms * 2;
         if (kv_loop_clock_ms() > login->poll_until) {
-            end_badly(login, KV_OUT_UNKNOWN, KV_E_KSEF_BUSY, "KSeF has not decided in two minutes",
-                      60, 0, 100);
+            login_end_badly(login, KV_OUT_UNKNOWN, KV_E_KSEF_BUSY,
+                            "KSeF has not decided in two minutes", 60, 0, 100);
         } else {
             kv_timer_arm(login->timer, login->poll_ms);
         }
         return;
     }
-    if (!good_answer(login, answer, field)) {
+    if (!login_good_answer(login, answer, field)) {
         return;
     }
     if (record_outcome(login, KV_OUT_OK, KV_OK, (int64_t)field[F_HTTP].number,
                        (int64_t)field[F_KSEF].number, &err) != KV_OK) {
         vault_fatal(login->v, &err);
     }
-    if (record_intent(login, KV_OP_SESSION_OPEN, NULL, &err) != KV_OK) {
-        fail(login, err.code, err.msg, 1);
-        return;
+    if (login->proven != NULL) {
+        vault_after_flush(login->v, on_proven, login); /* nobody redeems it: there is no session */
+    } else {
+        begin_redeem(login);
     }
-    vault_after_flush(login->v, redeem, login);
 }
 
 static void poll_status(struct login *login)
@@ -341,121 +419,44 @@ static void poll_status(struct login *login)
     kv_buf_init(&body, KV_FRAME_BODY_MAX);
     kv_message_str(&body, "reference", login->reference);
     kv_message_octets(&body, "token", kv_secret_bytes(login->token));
-    ask_courier(login, KV_FRAME_KSEF_STATUS, &body, on_status);
+    login_ask(login, KV_FRAME_KSEF_STATUS, &body, on_status);
 }
 
-static void on_timer(void *ctx)
+void login_posted(struct login *login)
 {
-    poll_status(ctx);
-}
-
-/* ---- 4. posted ---- */
-
-static void on_posted(void *ctx, const struct kv_answer_frame *answer)
-{
-    struct login *login = ctx;
-    struct kv_field field[KV_FIELDS_MAX];
-    struct kv_err err;
-    if (!good_answer(login, answer, field)) {
-        return;
-    }
-    if (!kv_field_copy(&field[F_REFERENCE], login->reference, sizeof login->reference) ||
-        field[F_TOKEN].value.len == 0 ||
-        kv_secret_from(field[F_TOKEN].value, &login->token, &err) != KV_OK) {
-        end_badly(login, KV_OUT_UNKNOWN, KV_E_KSEF_ANSWER, "no reference in the answer", 0, 0, 0);
-        return;
-    }
+    login->stage = LOGIN_POLLS;
     login->poll_ms = POLL_FIRST_MS;
     login->poll_until = kv_loop_clock_ms() + POLL_TOTAL_MS;
     poll_status(login);
 }
 
-static void post(void *ctx, enum kv_code code, const char *detail)
+static void on_timer(void *ctx)
 {
     struct login *login = ctx;
-    struct kv_buf body;
-    (void)code;
-    (void)detail;
-    kv_buf_init(&body, KV_FRAME_BODY_MAX);
-    kv_message_octets(&body, "document", kv_buf_bytes(&login->document));
-    ask_courier(login, KV_FRAME_KSEF_LOGIN, &body, on_posted);
-}
-
-/* ---- 3. signed: the intent, then the POST ---- */
-
-static void on_signed(void *ctx, const struct kv_answer_frame *answer)
-{
-    static const struct kv_field_spec specs[] = {{"document", KV_FIELD_OCTETS, 32768, true, NULL},
-                                                 {NULL, KV_FIELD_END, 0, false, NULL}};
-    struct login *login = ctx;
-    struct kv_field field[KV_FIELDS_MAX];
-    struct kv_err err;
-    if (answer->code != KV_OK) {
-        fail(login, answer->code, answer->detail, 1);
-        return;
-    }
-    if (kv_message_read(answer->fields, specs, field, &err) != KV_OK) {
-        fail(login, err.code, err.msg, 0);
-        return;
-    }
-    kv_buf_add_bytes(&login->document, field[0].value);
-    struct kv_hash dig = kv_hash(kv_buf_bytes(&login->document));
-    if (record_intent(login, KV_OP_AUTH_XADES, &dig, &err) != KV_OK) {
-        fail(login, err.code, err.msg, 1);
-        return;
-    }
-    vault_after_flush(login->v, post, login);
-}
-
-/* ---- 2. challenged: let the keeper build and sign the document ---- */
-
-static void sign(struct login *login)
-{
-    struct vault *v = login->v;
-    struct keeper *keeper = vault_keeper(v, login->who.slot);
-    struct kv_err err;
-    struct kv_buf body, certificate;
-    char label[KV_LABEL_LEN];
-    if (keeper == NULL || !keeper->ready) {
-        fail(login, keeper == NULL ? KV_E_TOKEN_ABSENT : keeper->code,
-             keeper == NULL ? "the credential's slot is not configured" : keeper->detail, 1);
-        return;
-    }
-    vault_key_label(v, login->who.credential, label);
-    kv_buf_init(&body, 16384);
-    kv_buf_init(&certificate, KV_BLOB_MAX);
-    enum kv_code code = kv_log_blob(v->log, &login->who.certificate, 0, &certificate, &err);
-    kv_message_str(&body, "label", label);
-    kv_message_str(&body, "challenge", login->challenge);
-    kv_message_str(&body, "context", login->ctx);
-    kv_message_number(&body, "time", (uint64_t)(vault_now(v) - BACKDATE_MS));
-    kv_message_octets(&body, "certificate", kv_buf_bytes(&certificate));
-    if (code == KV_OK) {
-        code = kv_channel_ask(keeper->channel, KV_FRAME_SIGN_LOGIN, kv_buf_bytes(&body), -1,
-                              KEEPER_TIMEOUT_MS, on_signed, login, &err);
-    }
-    kv_buf_clear(&certificate);
-    kv_buf_clear(&body);
-    if (code != KV_OK) {
-        fail(login, code, err.msg, 1);
+    switch (login->stage) {
+    case LOGIN_PROVES: login_begin(login); break;
+    case LOGIN_POLLS: poll_status(login); break;
+    case LOGIN_REDEEMS: begin_redeem(login); break;
     }
 }
 
-static void on_challenge(void *ctx, const struct kv_answer_frame *answer)
+/* ---- who wants one ---- */
+
+static struct login *new_login(struct vault *v, const struct entitlement *who, const char *grant,
+                               const char *ctx)
 {
-    struct login *login = ctx;
-    struct kv_field field[KV_FIELDS_MAX];
-    if (!good_answer(login, answer, field)) {
-        return;
+    struct login *login = calloc(1, sizeof *login);
+    if (login == NULL) {
+        abort();
     }
-    if (!kv_field_copy(&field[F_CHALLENGE], login->challenge, sizeof login->challenge) ||
-        login->challenge[0] == '\0') {
-        fail(login, KV_E_KSEF_ANSWER, "no challenge in the answer", 1);
-        return;
-    }
-    login->has_offset = field[F_TIMESTAMP].type != 0;
-    login->offset_ms = (int64_t)field[F_TIMESTAMP].number - kv_time_now_ms();
-    sign(login);
+    *login = (struct login){.next = v->logins, .v = v, .who = *who};
+    memcpy(login->grant, grant, sizeof login->grant);
+    memcpy(login->ctx, ctx, strlen(ctx) + 1);
+    kv_buf_init(&login->document, 32768);
+    login->timer = kv_timer_new(v->loop, on_timer, login);
+    waiters_init(&login->waiters, v->loop, "the login at KSeF goes on", 2);
+    v->logins = login;
+    return login;
 }
 
 static struct login *find(struct vault *v, const struct entitlement *who, const char *ctx)
@@ -491,27 +492,32 @@ void vault_call_session_open(struct call *call)
         waiters_add(&login->waiters, call);
         return;
     }
-    login = calloc(1, sizeof *login);
-    if (login == NULL) {
-        abort();
-    }
-    *login = (struct login){.next = v->logins, .v = v, .who = who};
-    memcpy(login->ctx, ctx, sizeof login->ctx);
+    login = new_login(v, &who, who.grant, ctx);
     vault_client_via(call->client, true, login->via);
-    kv_buf_init(&login->document, 32768);
-    login->timer = kv_timer_new(v->loop, on_timer, login);
-    waiters_init(&login->waiters, v->loop, "the login at KSeF goes on", 2);
-    v->logins = login;
     waiters_add(&login->waiters, call);
-    struct kv_buf body;
-    kv_buf_init(&body, 16);
-    ask_courier(login, KV_FRAME_KSEF_CHALLENGE, &body, on_challenge);
+    login_begin(login);
+}
+
+void vault_prove_token(struct vault *v, const struct kv_request *request, const char *ctx,
+                       vault_proven_fn *fn, void *fn_ctx)
+{
+    struct entitlement who = {.kind = KV_CRED_TOKEN, .terms = request->text};
+    kv_statement_copy(request->text, KV_KEY_CREDENTIAL, who.credential, sizeof who.credential);
+    kv_statement_copy(request->text, KV_KEY_SLOT, who.slot, sizeof who.slot);
+    struct login *login = new_login(v, &who, request->id, ctx);
+    login->proven = fn;
+    login->proven_ctx = fn_ctx;
+    login_begin(login);
 }
 
 void vault_logins_clear(struct vault *v)
 {
     while (v->logins != NULL) {
-        waiters_refuse(&v->logins->waiters, KV_E_STARTING, "the agent stops", 0);
-        free_login(v->logins);
+        struct login *login = v->logins;
+        waiters_refuse(&login->waiters, KV_E_STARTING, "the agent stops", 0);
+        if (login->proven != NULL) {
+            login->proven(login->proven_ctx, KV_E_STARTING, "the agent stops");
+        }
+        free_login(login);
     }
 }

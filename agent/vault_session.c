@@ -4,8 +4,8 @@
  * with its last lease, or when its grant no longer stands, and KSeF's list is asked whether it is
  * gone; an access token cannot be called back, so how long the last one lives on is recorded.
  *
- * The refresh token is here and nowhere else. Without it (after a crash) KSeF ends the session by
- * itself when it expires. */
+ * The refresh token is here, and wrapped in the credential's slot: after a crash or a stop,
+ * sessions that the ledger knows and nobody holds are ended with it. */
 #include "agent/vault_session.h"
 
 #include "core/time.h"
@@ -13,8 +13,9 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 
-#define FRESH_MS     120000 /* an access token that is given is good for at least this long */
-#define UNCLAIMED_MS 120000 /* a session without a lease waits so long for one */
+#define FRESH_MS        120000 /* an access token that is given is good for at least this long */
+#define REFRESH_LIFE_MS (7 * KV_DAY_MS) /* KSeF API 2.0: at most */
+#define UNCLAIMED_MS    120000          /* a session without a lease waits so long for one */
 
 /* ---- leases: by their id, and in the order of their ends ---- */
 
@@ -88,6 +89,10 @@ void session_free(struct session *s)
     vault_drop_effects(v, s);
     if (v->courier != NULL) {
         kv_channel_forget(v->courier, s);
+    }
+    const struct keeper *keeper = vault_keeper(v, s->who.slot);
+    if (keeper != NULL && keeper->channel != NULL) {
+        kv_channel_forget(keeper->channel, s);
     }
     session_free_leases(s);
     kv_timer_free(s->timer);
@@ -229,34 +234,71 @@ static void arm(struct session *s)
 
 /* ---- what the rest of the vault asks ---- */
 
-void vault_session_begin(struct vault *v, const struct vault_session_start *start,
-                         struct call *const *calls, size_t count)
+static struct session *new_session(struct vault *v, const struct entitlement *who, const char *ctx,
+                                   const char *reference)
 {
     struct session *s = calloc(1, sizeof *s);
     if (s == NULL) {
         abort();
     }
-    *s = (struct session){.next = v->sessions,
-                          .v = v,
-                          .who = *start->who,
-                          .access = start->access,
-                          .refresh = start->refresh,
-                          .access_until = start->access_until,
-                          .refresh_until = start->refresh_until,
-                          .born_ms = kv_loop_clock_ms()};
-    memcpy(s->ctx, start->ctx, strlen(start->ctx) + 1);
-    memcpy(s->via, start->via, strlen(start->via) + 1);
-    memcpy(s->reference, start->reference, strlen(start->reference) + 1);
+    *s = (struct session){.next = v->sessions, .v = v, .who = *who, .born_ms = kv_loop_clock_ms()};
+    memcpy(s->ctx, ctx, strlen(ctx) + 1);
+    memcpy(s->reference, reference, strlen(reference) + 1);
     s->leases.youngest = &s->leases.oldest;
     s->timer = kv_timer_new(v->loop, on_timer, s);
     waiters_init(&s->waiters, v->loop, "the session is being refreshed", 1);
     v->sessions = s;
+    return s;
+}
+
+void vault_session_begin(struct vault *v, const struct vault_session_start *start,
+                         struct call *const *calls, size_t count)
+{
+    struct session *s = new_session(v, start->who, start->ctx, start->reference);
+    memcpy(s->via, start->via, strlen(start->via) + 1);
+    s->access = start->access;
+    s->refresh = start->refresh;
+    s->access_until = start->access_until;
+    s->refresh_until = start->refresh_until;
+    if (start->unwanted) {
+        session_end(s, WHY_LAST_LEASE);
+        return;
+    }
     arm(s);
+    session_end_lost(s);
     for (size_t i = 0; i < count; i++) {
         session_give(s, calls[i]);
     }
     v->rules_changed = true; /* the grant may have been taken away while the login went on */
     v->dirty = true;
+}
+
+static bool is_held(const struct vault *v, const char *reference)
+{
+    const struct session *s = v->sessions;
+    while (s != NULL && strcmp(s->reference, reference) != 0) {
+        s = s->next;
+    }
+    return s != NULL;
+}
+
+void vault_sessions_end_orphans(struct vault *v)
+{
+    for (size_t i = 0; i < kv_state_session_count(v->state); i++) {
+        const struct kv_ksef_session *known = kv_state_session_at(v->state, i);
+        const struct kv_credential *c = kv_state_credential(v->state, kv_bytes_str(known->cred));
+        if (c == NULL || is_held(v, known->ref)) {
+            continue;
+        }
+        struct entitlement who = {.kind = c->kind, .terms = c->request->text};
+        memcpy(who.credential, c->id, sizeof who.credential);
+        memcpy(who.slot, c->slot, sizeof who.slot);
+        struct session *s = new_session(v, &who, known->ctx, known->ref);
+        s->why = WHY_ORPHAN;
+        s->given_until = known->access_until_ms;
+        s->refresh_until = known->seen_ms + REFRESH_LIFE_MS;
+        kv_timer_arm(s->timer, 1);
+    }
 }
 
 bool vault_session_join(struct call *call, const struct entitlement *who, const char *ctx)

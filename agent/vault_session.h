@@ -22,7 +22,7 @@ struct leases {
 };
 
 /* Why a session ends. */
-enum why { WHY_NONE, WHY_LAST_LEASE, WHY_GRANT_END, WHY_SUSPENDED };
+enum why { WHY_NONE, WHY_LAST_LEASE, WHY_GRANT_END, WHY_SUSPENDED, WHY_ORPHAN };
 
 struct session {
     struct session *next;
@@ -31,7 +31,7 @@ struct session {
     char ctx[KV_CONTEXT_LEN];
     char via[KV_VIA_LEN];
     char reference[KV_REF_LEN];
-    struct kv_secret *access, *refresh;
+    struct kv_secret *access, *refresh; /* of an orphan, NULL until the keeper gave one back */
     int64_t access_until, refresh_until;
     int64_t given_until; /* of the access tokens that callers have */
     int64_t born_ms;     /* loop clock */
@@ -42,6 +42,7 @@ struct session {
     bool refreshing;
     enum why why; /* not WHY_NONE: it is being ended, and nobody joins it any more */
     int64_t retry_ms;
+    bool lost; /* an orphan without a refresh token: another session of its kind ends it */
 };
 
 /* ---- vault_session.c ---- */
@@ -55,6 +56,8 @@ void session_free(struct session *s);
 KV_MUST_USE enum kv_code session_refresh(struct session *s, struct kv_err *err);
 /* End it at KSeF: nobody joins it any more. It may be freed when this returns. */
 void session_end(struct session *s, enum why why);
+/* Use the tokens of `s`, which is fresh, to end what was lost. */
+void session_end_lost(struct session *s);
 /* The next try. */
 void session_end_at_ksef(struct session *s);
 

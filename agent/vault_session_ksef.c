@@ -7,7 +7,8 @@
 
 #define COURIER_TIMEOUT_MS 30000
 #define RETRY_FIRST_MS     2000
-#define RETRY_MAX_MS       60000
+#define RETRY_MAX_MS       30000
+#define KEEPER_TIMEOUT_MS  20000
 
 /* ---- ending it at KSeF ---- */
 
@@ -35,7 +36,8 @@ static void record_end(struct session *s, int64_t http)
     static const char *const words[] = {[WHY_NONE] = "",
                                         [WHY_LAST_LEASE] = "last-lease",
                                         [WHY_GRANT_END] = "grant-end",
-                                        [WHY_SUSPENDED] = "suspended"};
+                                        [WHY_SUSPENDED] = "suspended",
+                                        [WHY_ORPHAN] = "orphan"};
     char until[KV_TIME_S_LEN];
     struct kv_record *rec = end_record(s, KV_EV_KSEF_CLOSE);
     rec->ksef.has_http = http > 0;
@@ -51,13 +53,49 @@ static void record_end(struct session *s, int64_t http)
     }
 }
 
+static void on_dropped(void *ctx, const struct kv_answer_frame *answer)
+{
+    (void)ctx;
+    if (answer->code != KV_OK) { /* it opens nothing any more */
+        kv_log(KV_LOG_WARNING, "session-drop", "code=%s detail=\"%s\"", kv_code_word(answer->code),
+               answer->detail);
+    }
+}
+
+static enum kv_code ask_keeper(const struct session *s, enum kv_frame_op op,
+                               kv_channel_answer_fn *fn, void *ctx, struct kv_err *err)
+{
+    const struct keeper *keeper = vault_keeper(s->v, s->who.slot);
+    struct kv_buf body;
+    if (keeper == NULL || !keeper->ready) {
+        return KV_REFUSE(err, keeper == NULL ? KV_E_TOKEN_ABSENT : keeper->code, "slot %s: %.100s",
+                         s->who.slot, keeper == NULL ? "not configured" : keeper->detail);
+    }
+    kv_buf_init(&body, 2048);
+    vault_add_binding(&body, s->who.terms, s->who.credential, s->reference);
+    enum kv_code code = kv_channel_ask(keeper->channel, op, kv_buf_bytes(&body), -1,
+                                       KEEPER_TIMEOUT_MS, fn, ctx, err);
+    kv_buf_clear(&body);
+    return code;
+}
+
+/* Gone: written down, the kept refresh token dropped. */
+static void ended(struct session *s, int64_t http)
+{
+    struct kv_err err;
+    record_end(s, http);
+    if (ask_keeper(s, KV_FRAME_END_DROP, on_dropped, NULL, &err) != KV_OK) {
+        kv_log_err(KV_LOG_WARNING, "session-drop", &err);
+    }
+    session_free(s);
+}
+
 static void end_again(struct session *s, enum kv_code code, const char *detail)
 {
     kv_log(KV_LOG_WARNING, "session-end", "reference=%s code=%s detail=\"%s\"", s->reference,
            kv_code_word(code), detail);
     if (vault_now(s->v) >= s->refresh_until) {
-        record_end(s, 0); /* it ended by itself */
-        session_free(s);
+        ended(s, 0); /* it ended by itself */
         return;
     }
     s->retry_ms = s->retry_ms == 0                 ? RETRY_FIRST_MS
@@ -84,8 +122,7 @@ static void on_listed(void *ctx, const struct kv_answer_frame *answer)
     } else if (field[4].number != 0) {
         end_again(s, KV_E_KSEF_ANSWER, "KSeF still lists the session");
     } else {
-        record_end(s, (int64_t)field[0].number);
-        session_free(s);
+        ended(s, (int64_t)field[0].number);
     }
 }
 
@@ -97,7 +134,7 @@ static void ask(struct session *s, enum kv_frame_op op, const struct kv_secret *
     enum kv_code code;
     kv_buf_init(&body, KV_FRAME_BODY_MAX);
     kv_message_octets(&body, "token", kv_secret_bytes(token));
-    if (op == KV_FRAME_KSEF_SESSIONS) {
+    if (op != KV_FRAME_KSEF_END && op != KV_FRAME_KSEF_REFRESH) {
         kv_message_str(&body, "reference", s->reference);
     }
     if (s->v->courier == NULL) {
@@ -125,14 +162,73 @@ static void on_ended(void *ctx, const struct kv_answer_frame *answer)
     } else if (s->access_until > vault_now(s->v)) {
         ask(s, KV_FRAME_KSEF_SESSIONS, s->access, on_listed);
     } else {
-        record_end(s, 0); /* no token is left that could ask */
-        session_free(s);
+        ended(s, 0); /* no token is left that could ask */
+    }
+}
+
+/* An orphan's refresh token, from its slot. */
+static void on_taken(void *ctx, const struct kv_answer_frame *answer)
+{
+    static const struct kv_field_spec specs[] = {{"secret", KV_FIELD_OCTETS, 8192, true, NULL},
+                                                 {NULL, KV_FIELD_END, 0, false, NULL}};
+    struct session *s = ctx;
+    struct kv_field field[KV_FIELDS_MAX];
+    struct kv_err err = {.msg = ""};
+    enum kv_code code = answer->code;
+    if (code == KV_OK) {
+        code = kv_message_read(answer->fields, specs, field, &err);
+        code = code != KV_OK ? code : kv_secret_from(field[0].value, &s->refresh, &err);
+    }
+    if (code == KV_OK) {
+        session_end_at_ksef(s);
+    } else if (code == KV_E_TOKEN_WRAPPED) { /* killed before it was kept, or damaged */
+        kv_log(KV_LOG_WARNING, "session-lost", "reference=%s detail=\"%s\"", s->reference,
+               answer->detail);
+        s->lost = true;
+        for (struct session *other = s->v->sessions; other != NULL; other = other->next) {
+            if (other->why == WHY_NONE && strcmp(other->who.credential, s->who.credential) == 0 &&
+                strcmp(other->ctx, s->ctx) == 0) {
+                session_end_lost(other);
+                return;
+            }
+        }
+    } else {
+        end_again(s, code, answer->code != KV_OK ? answer->detail : err.msg);
     }
 }
 
 void session_end_at_ksef(struct session *s)
 {
-    ask(s, KV_FRAME_KSEF_END, s->refresh, on_ended);
+    struct kv_err err;
+    if (s->refresh != NULL) {
+        ask(s, KV_FRAME_KSEF_END, s->refresh, on_ended);
+    } else if (ask_keeper(s, KV_FRAME_END_TAKE, on_taken, s, &err) != KV_OK) {
+        end_again(s, err.code, err.msg);
+    }
+}
+
+/* KSeF lets who has an access token end sessions of the same subject and context by their reference
+ * (KSeF API 2.0, authentication sessions). */
+static void on_lost_ended(void *ctx, const struct kv_answer_frame *answer)
+{
+    struct session *s = ctx;
+    if (answer->code == KV_OK || answer->code == KV_E_KSEF_AUTH) { /* 21304: it was never begun */
+        ended(s, 0);
+    } else {
+        kv_log(KV_LOG_WARNING, "session-lost", "reference=%s code=%s detail=\"%s\"", s->reference,
+               kv_code_word(answer->code), answer->detail);
+    }
+}
+
+void session_end_lost(struct session *s)
+{
+    for (struct session *lost = s->v->sessions, *next; lost != NULL; lost = next) {
+        next = lost->next;
+        if (lost->lost && strcmp(lost->who.credential, s->who.credential) == 0 &&
+            strcmp(lost->ctx, s->ctx) == 0) {
+            ask(lost, KV_FRAME_KSEF_END_OTHER, s->access, on_lost_ended);
+        }
+    }
 }
 
 void session_end(struct session *s, enum why why)

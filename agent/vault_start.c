@@ -136,6 +136,7 @@ void vault_started_records(struct vault *v)
     write_recovered(v, &recovered);
     write_outcomes(v);
     v->started = true;
+    vault_sessions_end_orphans(v);
     kv_log(KV_LOG_INFO, "serving", "vault=%s records=%llu", v->name,
            (unsigned long long)kv_log_next_seq(v->log));
     vault_want_checkpoint(v);

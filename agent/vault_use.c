@@ -242,7 +242,9 @@ bool vault_entitled(struct call *call, enum kv_op op, const char *ctx, struct en
         vault_refuse(call, err.code, err.msg);
         return false;
     }
-    *out = (struct entitlement){.certificate = answer.credential->certificate,
+    *out = (struct entitlement){.kind = answer.credential->kind,
+                                .terms = answer.credential->request->text,
+                                .certificate = answer.credential->certificate,
                                 .room = answer.room,
                                 .room_code = answer.room_code};
     memcpy(out->integration, answer.integration->id, sizeof out->integration);

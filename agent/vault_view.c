@@ -421,6 +421,10 @@ static void view_credentials(struct vault *v, const struct call *call, struct kv
         kv_message_str(out, "custody", c->custody);
         kv_message_str(out, "state", !c->active ? "key" : valid ? "active" : "expired");
         kv_message_bool(out, "selfSigned", c->self_signed);
+        kv_message_bool(out, "imported", c->kind == KV_CRED_TOKEN); /* it was outside before */
+        if (c->rung[0] != '\0') {
+            kv_message_str(out, "rung", c->rung);
+        }
         add_time(out, "from", c->active ? c->from_ms : 0);
         add_time(out, "to", c->active ? c->to_ms : 0);
         add_line(out, "contexts", c->request->text, KV_KEY_CONTEXTS);

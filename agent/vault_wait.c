@@ -60,6 +60,15 @@ struct call *waiters_next(struct waiters *w)
     return call;
 }
 
+int64_t waiters_last_deadline(const struct waiters *w)
+{
+    int64_t last = INT64_MIN;
+    for (const struct waiter *waiter = w->first; waiter != NULL; waiter = waiter->next) {
+        last = waiter->call->deadline_ms > last ? waiter->call->deadline_ms : last;
+    }
+    return last;
+}
+
 void waiters_refuse(struct waiters *w, enum kv_code code, const char *detail, uint32_t retry_after)
 {
     struct call *call;

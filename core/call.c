@@ -45,6 +45,12 @@ static const struct kv_field_spec self_sign_args[] = {
     {"givenName", STRING, 64, false, "person"},
     {"surname", STRING, 64, false, "person"},
     {"days", NUMBER, 730, false, "validity, 1 to 730; default 730"}, END};
+static const struct kv_field_spec import_point_args[] = {
+    {"id", STRING, KV_ID_LEN - 1, true, "the credential"}, END};
+static const struct kv_field_spec import_args[] = {
+    {"id", STRING, KV_ID_LEN - 1, true, "the credential"},
+    {"point", STRING, 88, true, "the key to which the token is sealed, as the agent told it"},
+    {"sealed", STRING, 344, true, "the token, sealed: base64"}, END};
 static const struct kv_field_spec explain_args[] = {
     {"integration", STRING, KV_ID_LEN - 1, true, "the integration"},
     {"operation", STRING, 16, true, "an operation, for example session.open"},
@@ -79,6 +85,8 @@ static const struct kv_call_row rows[KV_CALL_COUNT] = {
     [KV_CALL_QUORUM]       = {"quorum", "GET", "/v1/quorum", KV_ACCESS_ANYONE, false, quorum_args, "Who can approve what, also with any one person away."},
     [KV_CALL_CREDENTIALS]  = {"credentials", "GET", "/v1/credentials", KV_ACCESS_READER, false, none, "The credentials and where they live."},
     [KV_CALL_SELF_SIGN]    = {"self-sign", "POST", "/v1/credentials/{id}/self-sign", KV_ACCESS_ROOT, false, self_sign_args, "Give a credential a certificate signed by its own key (KSeF TEST only)."},
+    [KV_CALL_IMPORT_POINT] = {"import-point", "GET", "/v1/credentials/{id}/import", KV_ACCESS_ROOT, false, import_point_args, "The key to which a KSeF token is sealed on its way into the slot."},
+    [KV_CALL_IMPORT]       = {"import", "POST", "/v1/credentials/{id}/import", KV_ACCESS_ROOT, false, import_args, "Hand in a sealed KSeF token; it is tried once at KSeF."},
     [KV_CALL_INTEGRATIONS] = {"integrations", "GET", "/v1/integrations", KV_ACCESS_READER, false, none, "The registered integrations."},
     [KV_CALL_GRANTS]       = {"grants", "GET", "/v1/grants", KV_ACCESS_READER, false, none, "The grants and their states."},
     [KV_CALL_POLICY]       = {"policy", "GET", "/v1/policy", KV_ACCESS_ANYONE, false, none, "The active policy: text and sentences."},

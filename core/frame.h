@@ -64,8 +64,9 @@ enum kv_frame_op {
     KV_FRAME_KSEF_STATUS,
     KV_FRAME_KSEF_REDEEM,
     KV_FRAME_KSEF_REFRESH,
-    KV_FRAME_KSEF_END,      /* DELETE the session of a refresh token */
-    KV_FRAME_KSEF_SESSIONS, /* is a session still listed? */
+    KV_FRAME_KSEF_END,       /* DELETE the session of a refresh token */
+    KV_FRAME_KSEF_END_OTHER, /* DELETE a session by its reference, with another's access token */
+    KV_FRAME_KSEF_SESSIONS,  /* is a session still listed? */
     KV_FRAME_COUNT
 };
 

@@ -151,18 +151,21 @@ struct kv_grant {
     bool compromised, ends_by_policy;
     uint64_t seq;
 };
-/* A session at KSeF, from the outcome of its login to its ksef.close. */
+/* A session at KSeF, from the outcome of its redeeming (also of one that nobody knows: it may be
+ * open) to its ksef.close. */
 struct kv_ksef_session {
     char ref[KV_REF_LEN];
     char cred[KV_ID_LEN];
     char ctx[KV_CONTEXT_LEN];
-    int64_t seen_ms; /* of the last record about it */
+    int64_t seen_ms;         /* of the last record about it */
+    int64_t access_until_ms; /* of its last access token; 0: not known */
 };
 
 struct kv_intent {
     uint64_t seq;
     int64_t ts_ms;
     char grant[KV_ULID_LEN];
+    char ref[KV_REF_LEN]; /* session.open: of the session */
     enum kv_op op;
 };
 

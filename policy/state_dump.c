@@ -83,8 +83,10 @@ static void dump_things(const struct kv_state *s, struct kv_buf *out)
                           s->intents[i].grant);
     }
     for (size_t i = 0; i < s->session_count; i++) {
-        kv_buf_add_format(out, "session %s %s %s %lld\n", s->sessions[i].ref, s->sessions[i].cred,
-                          s->sessions[i].ctx, (long long)s->sessions[i].seen_ms);
+        kv_buf_add_format(out, "session %s %s %s %lld %lld\n", s->sessions[i].ref,
+                          s->sessions[i].cred, s->sessions[i].ctx,
+                          (long long)s->sessions[i].seen_ms,
+                          (long long)s->sessions[i].access_until_ms);
     }
     for (size_t i = 0; i < s->ministry_count; i++) {
         char hex[KV_HASH_HEX_LEN];

@@ -231,6 +231,7 @@ static void open_intent(const struct kv_judge *j)
     struct kv_intent *intent = &s->intents[s->intent_count++];
     *intent = (struct kv_intent){.seq = j->rec->seq, .ts_ms = j->now, .op = j->rec->op};
     memcpy(intent->grant, j->rec->grant, sizeof intent->grant);
+    memcpy(intent->ref, j->rec->ksef.auth_ref, sizeof intent->ref);
 }
 
 /* use.sign counts; use.intent of logins and refreshes does not, they are the vault's own. */
@@ -284,27 +285,32 @@ static void forget_old_sessions(struct kv_state *s, int64_t now_ms)
     }
 }
 
-/* A session stands from the outcome that redeemed it; each refresh is another such outcome. */
+/* A session stands from the outcome that redeemed it, or may: after a crash nobody knows. Each
+ * refresh is another such outcome. */
 static void note_session(const struct kv_judge *j, const struct kv_intent *intent)
 {
     struct kv_state *s = j->s;
     const struct kv_grant *g = kv_find_grant(s, intent->grant);
-    if (intent->op != KV_OP_SESSION_OPEN || j->rec->out != KV_OUT_OK || g == NULL ||
-        j->rec->ksef.auth_ref[0] == '\0') {
+    const struct kv_info *access = kv_record_info(j->rec, "access");
+    if (intent->op != KV_OP_SESSION_OPEN || j->rec->out == KV_OUT_ERROR || g == NULL ||
+        intent->ref[0] == '\0') {
         return;
     }
-    struct kv_ksef_session *session = find_session(s, j->rec->ksef.auth_ref);
+    struct kv_ksef_session *session = find_session(s, intent->ref);
     if (session == NULL) {
         forget_old_sessions(s, j->now);
         s->sessions =
             kv_state_grow(s->sessions, s->session_count, &s->session_cap, sizeof *s->sessions);
         session = &s->sessions[s->session_count++];
         *session = (struct kv_ksef_session){.seen_ms = 0};
-        memcpy(session->ref, j->rec->ksef.auth_ref, sizeof session->ref);
+        memcpy(session->ref, intent->ref, sizeof session->ref);
         memcpy(session->cred, g->credential->id, sizeof session->cred);
         kv_statement_copy(g->request->text, KV_KEY_CONTEXT, session->ctx, sizeof session->ctx);
     }
     session->seen_ms = j->now;
+    if (access != NULL) { /* written by us; what is no time tells nothing */
+        (void)kv_time_parse_s(kv_bytes_str(access->s), &session->access_until_ms);
+    }
 }
 
 static void note_proof(const struct kv_judge *j, const struct kv_intent *intent)

@@ -16,6 +16,8 @@ REFERENCE = r"([A-Za-z0-9-]{1,64})"
 ROUTES = [(method, re.compile(path), endpoint) for method, path, endpoint in (
     ("POST", "/auth/challenge", "challenge"),
     ("POST", "/auth/xades-signature", "xades"),
+    ("POST", "/auth/ksef-token", "ksef-token"),
+    ("GET", "/security/public-key-certificates", "public-keys"),
     ("POST", "/auth/token/redeem", "redeem"),
     ("POST", "/auth/token/refresh", "refresh"),
     ("GET", "/auth/sessions", "auth-sessions"),
@@ -92,6 +94,8 @@ class Api:
         self._calls = {
             "challenge": self._challenge,
             "xades": self._xades,
+            "ksef-token": self._ksef_token,
+            "public-keys": self._public_keys,
             "status": self._status,
             "redeem": self._redeem,
             "refresh": self._refresh,
@@ -128,6 +132,14 @@ class Api:
             raise
         self._store.keep_received(body["referenceNumber"], call.body)
         return json_answer(202, body)
+
+    def _ksef_token(self, call):
+        if call.media_type() != "application/json":
+            raise PlainRefusal(415, "unsupported media type")
+        return json_answer(202, self._authentication.start_token(call.body))
+
+    def _public_keys(self, call):
+        return json_answer(200, self._authentication.ministry.describe())
 
     def _status(self, call):
         return json_answer(200, self._authentication.poll(call.argument, call.bearer()))

@@ -15,6 +15,7 @@ import threading
 
 import document
 import identity
+import ksef_tokens
 import references
 import signature
 from clock import iso, milliseconds
@@ -65,6 +66,7 @@ class Operation:
     polls_left: int
     settled: bool = False
     redeemed: bool = False
+    ksef_token: str = None  # a login by token
     last_refresh: datetime.datetime = None
     refresh_until: datetime.datetime = None
 
@@ -80,7 +82,9 @@ class Authentication:
         self._clock = clock
         self._lock = threading.RLock()
         self._mint = TokenMint(clock)
-        self._challenges = {}  # challenge -> instant of its end
+        self._challenges = {}  # challenge -> (instant of its end, its timestampMs)
+        self._tokens = {}  # text -> KsefToken
+        self.ministry = ksef_tokens.Ministry(clock)
         self._operations = {}  # reference -> Operation
         self._grants = set()  # (subject kind, subject value, context type, context value)
         self.reset_controls()
@@ -109,13 +113,19 @@ class Authentication:
     def plant_challenge(self, challenge):
         """Treat `challenge` as issued now: for samples signed long ago."""
         with self._lock:
-            self._challenges[challenge] = self._clock.now() + CHALLENGE_LIFETIME
+            now = self._clock.now()
+            self._challenges[challenge] = (now + CHALLENGE_LIFETIME, milliseconds(now))
+
+    def plant_token(self, text, token):
+        """Know the KSeF token `text`; planting it again changes its state."""
+        with self._lock:
+            self._tokens[text] = token
 
     def describe(self):
         """What the control interface shows; no tokens."""
         with self._lock:
             now = self._clock.now()
-            open_challenges = sum(1 for end in self._challenges.values() if end > now)
+            open_challenges = sum(1 for end, _ in self._challenges.values() if end > now)
             return {"open_challenges": open_challenges, "polls": self.polls,
                     "sessions": [self._describe(item) for item in self._operations.values()]}
 
@@ -138,7 +148,7 @@ class Authentication:
         with self._lock:
             now = self._clock.now()
             challenge = references.new_reference(references.CHALLENGE, now)
-            self._challenges[challenge] = now + CHALLENGE_LIFETIME
+            self._challenges[challenge] = (now + CHALLENGE_LIFETIME, milliseconds(now))
         return {"challenge": challenge, "timestamp": iso(now),
                 "timestampMs": milliseconds(now), "clientIp": client_ip}
 
@@ -171,11 +181,52 @@ class Authentication:
             token = self._token(AUTHENTICATION_TOKEN, {"arn": operation.reference})
         return {"referenceNumber": operation.reference, "authenticationToken": token}
 
-    def _consume_challenge(self, challenge):
+    def start_token(self, body):
+        """The body of the 202 to a login by KSeF token; what is wrong with it comes later, as 450."""
+        request = ksef_tokens.read_request(body)
         with self._lock:
-            end = self._challenges.pop(challenge, None)
+            plain = self.ministry.decrypt(request.key_id, request.encrypted)
+        instant = self._consume_challenge(request.challenge)
+        text, wrong = ksef_tokens.split(plain, instant)
+        now = self._clock.now()
+        with self._lock:
+            token = self._tokens.get(text)
+            operation = Operation(
+                reference=references.new_reference(references.AUTHENTICATION, now),
+                start=now,
+                context=request.context,
+                subject=token.subject if token else identity.Subject("Nip", "0000000000"),
+                method=("Token", "token.ksef", "Token KSeF"),
+                allowed_ips=request.allowed_ips,
+                outcome=self._decide_token(token, wrong, request.context),
+                polls_left=self.polls,
+                ksef_token=text,
+            )
+            self._operations[operation.reference] = operation
+            answer = self._token(AUTHENTICATION_TOKEN, {"arn": operation.reference})
+        return {"referenceNumber": operation.reference, "authenticationToken": answer}
+
+    def _decide_token(self, token, wrong, context):
+        if self._forced_times > 0:
+            self._forced_times -= 1
+            return self._forced
+        if wrong or token is None:
+            return Outcome(450, [wrong or "Nieprawidłowy token"])
+        if token.state in ("Revoking", "Revoked"):
+            return Outcome(450, ["Token unieważniony"])
+        if token.state != "Active":
+            return Outcome(450, ["Token nieaktywny"])
+        if token.context != context:
+            return Outcome(415, ["Brak przypisanych uprawnień"])
+        return Outcome(SUCCESS)
+
+    def _consume_challenge(self, challenge):
+        """The challenge's timestampMs; it is good once."""
+        with self._lock:
+            end, instant = self._challenges.pop(challenge, (None, None))
             if end is None or self._clock.now() >= end:
                 raise BadRequest(21111)
+            return instant
 
     def _decide(self, certificate, subject, request, verify_chain):
         """The outcome: forced, else certificate time, chain, permission."""
@@ -237,6 +288,9 @@ class Authentication:
             if status != SUCCESS:
                 raise BadRequest(21301, f"Status uwierzytelniania ({status}) "
                                         "nie pozwala na odświeżenie tokenu dostępowego.")
+            token = self._tokens.get(operation.ksef_token)
+            if token and token.state in ("Revoking", "Revoked"):
+                raise BadRequest(21301, "Token KSeF został unieważniony.")
             operation.last_refresh = self._clock.now()
             return {"accessToken": self._access_token(operation)}
 
@@ -335,7 +389,8 @@ class Authentication:
         view = {
             "startDate": iso(operation.start),
             "authenticationMethod": enum,
-            "authenticationMethodInfo": {"category": "XadesSignature", "code": code,
+            "authenticationMethodInfo": {"category": "Token" if operation.ksef_token
+                                         else "XadesSignature", "code": code,
                                          "displayName": display},
             "status": status,
         }

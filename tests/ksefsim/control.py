@@ -10,6 +10,7 @@ import json
 from authentication import STATUS_DESCRIPTIONS, Outcome
 from faults import KINDS, Fault
 from identity import Subject
+from ksef_tokens import STATES, KsefToken
 from problems import REASON_CODES, PlainRefusal, json_answer
 from references import CHALLENGE_PATTERN
 
@@ -37,6 +38,8 @@ class Control:
             "challenge": self._plant_challenge,
             "clock": self._set_clock,
             "access": self._set_access,
+            "token": self._plant_token,
+            "ministry": self._rotate,
             "clear": self._clear,
         }
 
@@ -98,6 +101,20 @@ class Control:
         seconds = fields.number("seconds", 1, 86400)
         fields.finish()
         self._authentication.access_lifetime = datetime.timedelta(seconds=seconds)
+
+    def _plant_token(self, fields):
+        text = fields.text("token")
+        context = fields.pair("context", CONTEXT_KINDS)
+        state = fields.choice("state", STATES, default="Active")
+        fields.finish()
+        self._authentication.plant_token(
+            text, KsefToken(context, Subject("Nip", context[1][:10]), state))
+
+    def _rotate(self, fields):
+        emergency = fields.choice("rotation", ("planned", "emergency")) == "emergency"
+        fields.finish()
+        ministry = self._authentication.ministry
+        (ministry.replace if emergency else ministry.add)()
 
     def _clear(self, fields):
         fields.finish()

@@ -27,6 +27,7 @@ DESCRIPTIONS = {
     21115: "Nieprawidłowy certyfikat.",
     21117: "Nieprawidłowy identyfikator podmiotu dla wskazanego typu kontekstu.",
     21217: "Nieprawidłowe kodowanie znaków.",
+    21470: "Nieznany klucz publiczny.",
     21301: "Brak autoryzacji.",
     21304: "Brak uwierzytelnienia.",
     21308: "Próba wykorzystania metod autoryzacyjnych osoby zmarłej.",

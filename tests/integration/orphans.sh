@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# No session is left alive at KSeF: not after a clean stop, not after everything was killed at once, not
+# when KSeF or the slot is away for a while.
+. "$(dirname "$0")/harness.sh"
+founded
+wrapped=$W/state/keeper/wrapped
+since() { records "$from" | jq -c "select(.ev == \"$1\")"; }
+alive() { ksefsim /control/state | jq '[.sessions[] | select(.open)] | length'; }
+none_alive() { [ "$(alive)" = 0 ]; }
+kept() { find "$wrapped" -name 'end-*' | wc -l; }
+none_kept() { [ "$(kept)" = 0 ]; }
+kill_all() { # the supervisor and its programs, at once
+    local pids; pids=$(pgrep -P "$world_agent_pid")
+    # shellcheck disable=SC2086 # words
+    kill -9 "$world_agent_pid" $pids; wait "$world_agent_pid" 2>/dev/null; world_agent_pid=
+}
+
+new_grant erp-1 --context $INTERNAL >/dev/null
+session $NIP; session $INTERNAL
+equal "two sessions live at KSeF" 2 "$(alive)"
+equal "… and how to end them is kept in the slot" 2 "$(kept)"
+until_=$(field validUntil)
+from=$(record_count)
+kill_all
+equal "killed, they live on" 2 "$(alive)"
+agent_start
+is "started again, the agent ends them" wait_for 60 none_alive
+is "… and forgets how" wait_for 10 none_kept
+equal "… which is recorded" "orphan ok orphan ok" "$(since ksef.close | jq -r '"\(.info.why) \(.out)"' | paste -sd' ')"
+is "… with the time until which a token that was given still works" grep -qxF "$until_" <(since ksef.residual | jq -r .info.until)
+session $NIP
+equal "the next caller gets a new session" 201 "$status"
+from=$(record_count)
+agent_stop
+agent_start
+is "a session that a clean stop left is ended too" wait_for 60 none_alive
+equal "… and recorded" orphan "$(since ksef.close | jq -r .info.why)"
+
+# ---- KSeF away ----
+
+session $NIP || die "no session: $answer"
+kill_all
+ksefsim /control/fault -d '{"endpoint":"session-end","kind":"server-error","times":3}' -f >/dev/null || die "fault"
+agent_start
+is "KSeF failing at first: tried again" wait_for 60 none_alive
+
+# ---- the slot away ----
+
+session $NIP || die "no session: $answer"
+kill_all
+mv "$W/keeper/tokens" "$W/keeper/away"
+agent_start
+sleep 3
+equal "without its slot the session lives on" 1 "$(alive)"
+mv "$W/keeper/away" "$W/keeper/tokens"
+is "the slot back, it is ended" wait_for 75 none_alive
+
+# ---- killed while a session is being opened: at every step ----
+
+for endpoint in challenge xades status redeem; do
+    ksefsim /control/fault -d "{\"endpoint\":\"$endpoint\",\"kind\":\"slow\",\"delay\":1.5}" -f >/dev/null || die "fault $endpoint"
+    session $NIP & caller=$!
+    sleep 0.8; kill_all; wait $caller
+    agent_start
+    [ $endpoint = redeem ] || wait_for 60 none_alive || break
+done
+equal "killed while KSeF redeems, a session is there that nobody has a token of" "redeem 1" "$endpoint $(alive)"
+from=$(record_count)
+session $NIP || die "no session: $answer"
+one_alive() { [ "$(alive)" = 1 ]; }
+is "… the next login ends it" wait_for 30 one_alive
+closed() { [ "$(since ksef.close | jq -r .info.why)" = orphan ]; }
+is "… which is recorded" wait_for 10 closed
+end_session || die "the session did not end"
+
+# ---- no way to keep it ----
+
+rm -rf "$wrapped"
+touch "$wrapped" # a file in the folder's place
+session $NIP
+isnt "a session whose end cannot be kept is not given" test "$status" = 201
+is "… and is ended at once" wait_for 30 none_alive
+rm "$wrapped"; mkdir -m 0700 "$wrapped"; chown ksefvault-keeper:ksefvault-keeper "$wrapped"
+is "the ledger verifies" verify
+finish
