@@ -23,7 +23,7 @@ from random import Random
 import xmlsec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.x509.oid import NameOID
 from lxml import etree
 
@@ -179,6 +179,87 @@ class Base(unittest.TestCase):
         """The status after the default one poll in progress."""
         self.assertEqual(self.status_code(started), 100)
         return self.status(started)
+
+
+class TokenTest(Base):
+    """POST /auth/ksef-token and the ministry's keys."""
+
+    TOKEN = "20251010-EC-1DCE3E3000-12ECB5B36E-45|nip-5265877635|" + 64 * "a"
+    CONTEXT = {"type": "Nip", "value": "5265877635"}
+
+    def setUp(self):
+        super().setUp()
+        self.plant("Active")
+
+    def plant(self, state):
+        SIM.control("token", token=self.TOKEN, context=self.CONTEXT, state=state)
+
+    def keys(self):
+        return SIM.json("GET", "/v2/security/public-key-certificates")[1]
+
+    def body(self, entry=None, token=None, shift=0, digest=hashes.SHA256, **changes):
+        entry = entry or self.keys()[-1]
+        challenge = SIM.json("POST", "/v2/auth/challenge")[1]
+        plain = f"{token or self.TOKEN}|{challenge['timestampMs'] + shift}"
+        certificate = x509.load_der_x509_certificate(base64.b64decode(entry["certificate"]))
+        cipher = certificate.public_key().encrypt(plain.encode(), padding.OAEP(
+            padding.MGF1(digest()), digest(), None))
+        return {"challenge": challenge["challenge"], "contextIdentifier": self.CONTEXT,
+                "encryptedToken": base64.b64encode(cipher).decode(),
+                "publicKeyId": entry["publicKeyId"], **changes}
+
+    def send(self, body):
+        return SIM.json("POST", "/v2/auth/ksef-token", json.dumps(body),
+                        {"Content-Type": "application/json", **PROBLEM_DETAILS})
+
+    def outcome(self, body):
+        status, started = self.send(body)
+        self.assertEqual(status, 202, started)
+        return self.final_status(started)
+
+    def test_a_good_token_logs_in(self):
+        self.assertEqual(self.outcome(self.body())["code"], 200)
+
+    def test_what_is_wrong_with_the_token_comes_as_450(self):
+        for body, detail in ((self.body(shift=1), "czas"), (self.body(token="x|y"), "token"),
+                             (self.body(digest=hashes.SHA1), "szyfrowanie")):
+            outcome = self.outcome(body)
+            self.assertEqual(outcome["code"], 450, detail)
+            self.assertIn(detail, outcome["details"][0])
+        for state in ("Revoked", "Pending"):
+            self.plant(state)
+            self.assertEqual(self.outcome(self.body())["code"], 450, state)
+
+    def test_another_context_is_no_permission(self):
+        other = {"type": "Nip", "value": OTHER_NIP}
+        self.assertEqual(self.outcome(self.body(contextIdentifier=other))["code"], 415)
+
+    def test_body_and_challenge_are_checked(self):
+        self.check_refusal(self.send(self.body(extra=1)), 21405)
+        self.check_refusal(self.send({}), 21405)
+        good = self.body()
+        self.assertEqual(self.send(good)[0], 202)
+        self.check_refusal(self.send(good), 21111)
+
+    def test_keys_rotate(self):
+        old = self.keys()[-1]
+        SIM.control("ministry", rotation="planned")
+        self.assertIn(old, self.keys())
+        self.assertGreater(self.keys()[-1]["validFrom"], old["validFrom"])
+        self.assertEqual(self.outcome(self.body(old))["code"], 200)
+        SIM.control("ministry", rotation="emergency")
+        self.assertNotIn(old, self.keys())
+        self.check_refusal(self.send(self.body(old)), 21470)
+
+    def test_a_revoked_token_ends_refreshing(self):
+        started = self.send(self.body())[1]
+        self.final_status(started)
+        tokens = SIM.json("POST", "/v2/auth/token/redeem",
+                          headers=bearer(started["authenticationToken"]["token"]))[1]
+        self.plant("Revoked")
+        refreshed = SIM.json("POST", "/v2/auth/token/refresh",
+                             headers={**bearer(tokens["refreshToken"]["token"]), **PROBLEM_DETAILS})
+        self.check_refusal(refreshed, 21301)
 
 
 class ChallengeTest(Base):
