@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONNECTIONS_MAX 512
+#define CONNECTIONS_MAX 2048
 #define IDLE_TIMEOUT_S  120
 #define CONNECTION_MEMORY                                                                          \
     (24 * 1024) /* headers; wiped for each request, so not larger than needed */

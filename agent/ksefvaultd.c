@@ -54,7 +54,7 @@ static enum kv_code bind_socket(const char *path, int *out, struct kv_err *err)
     }
     (void)unlink(path); /* left behind by an agent that was killed; bind tells if it is not */
     if (bind(fd, (struct sockaddr *)&addr, sizeof addr) != 0 || chmod(path, 0666) != 0 ||
-        listen(fd, 256) != 0) {
+        listen(fd, 1024) != 0) {
         return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot listen on %.120s", path);
     }
     *out = fd;

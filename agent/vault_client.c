@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CLIENTS_MAX       512
+#define CLIENTS_MAX       2048
 #define CLIENTS_UID_MAX   128 /* so that one account can't shut the others out */
 #define ACCEPT_MAX        32  /* per turn */
 #define ATTEST_TIMEOUT_MS 10000

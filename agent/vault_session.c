@@ -96,6 +96,7 @@ void session_free(struct session *s)
     }
     session_free_leases(s);
     kv_timer_free(s->timer);
+    kv_timer_free(s->refresh_timer);
     kv_secret_free(s->access);
     kv_secret_free(s->refresh);
     free(s);
@@ -246,6 +247,7 @@ static struct session *new_session(struct vault *v, const struct entitlement *wh
     memcpy(s->reference, reference, strlen(reference) + 1);
     s->leases.youngest = &s->leases.oldest;
     s->timer = kv_timer_new(v->loop, on_timer, s);
+    s->refresh_timer = kv_timer_new(v->loop, session_refresh_timer, s);
     waiters_init(&s->waiters, v->loop, "the session is being refreshed", 1);
     v->sessions = s;
     return s;

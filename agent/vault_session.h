@@ -36,8 +36,9 @@ struct session {
     int64_t given_until; /* of the access tokens that callers have */
     int64_t born_ms;     /* loop clock */
     struct leases leases;
-    struct waiters waiters; /* for a refreshed token */
-    struct kv_timer *timer; /* leases that end; what is tried again */
+    struct waiters waiters;         /* for a refreshed token */
+    struct kv_timer *timer;         /* leases that end; what is tried again */
+    struct kv_timer *refresh_timer; /* KSeF asked for patience */
     uint64_t intent;
     bool refreshing;
     enum why why; /* not WHY_NONE: it is being ended, and nobody joins it any more */
@@ -54,6 +55,7 @@ void session_free(struct session *s);
 /* ---- vault_session_ksef.c ---- */
 /* Get a new access token; who waits then gets it. */
 KV_MUST_USE enum kv_code session_refresh(struct session *s, struct kv_err *err);
+void session_refresh_timer(void *session);
 /* End it at KSeF: nobody joins it any more. It may be freed when this returns. */
 void session_end(struct session *s, enum why why);
 /* Use the tokens of `s`, which is fresh, to end what was lost. */

@@ -134,6 +134,7 @@ static void ask(struct session *s, enum kv_frame_op op, const struct kv_secret *
     enum kv_code code;
     kv_buf_init(&body, KV_FRAME_BODY_MAX);
     kv_message_octets(&body, "token", kv_secret_bytes(token));
+    kv_message_str(&body, "context", s->ctx);
     if (op != KV_FRAME_KSEF_END && op != KV_FRAME_KSEF_REFRESH) {
         kv_message_str(&body, "reference", s->reference);
     }
@@ -275,6 +276,12 @@ static void record_refresh(struct session *s, enum kv_out out, enum kv_code why,
 static void refresh_failed(struct session *s, enum kv_code code, const char *detail,
                            uint32_t retry_after)
 {
+    int64_t wait = retry_after * KV_SECOND_MS;
+    if (code == KV_E_KSEF_RATE && wait > 0 && s->why == WHY_NONE &&
+        kv_loop_clock_ms() + wait < waiters_last_deadline(&s->waiters)) {
+        kv_timer_arm(s->refresh_timer, wait); /* they wait that long */
+        return;
+    }
     waiters_refuse(&s->waiters, code, detail, retry_after);
     bool dead = code == KV_E_KSEF_AUTH || code == KV_E_KSEF_REVOKED || code == KV_E_KSEF_TOKEN;
     if (s->why != WHY_NONE) {
@@ -350,4 +357,14 @@ enum kv_code session_refresh(struct session *s, struct kv_err *err)
     s->refreshing = true;
     vault_after_flush(s->v, send_refresh, s);
     return KV_OK;
+}
+
+void session_refresh_timer(void *session)
+{
+    struct session *s = session;
+    struct kv_err err;
+    if (s->why == WHY_NONE && !s->refreshing && s->waiters.first != NULL &&
+        session_refresh(s, &err) != KV_OK) {
+        waiters_refuse(&s->waiters, err.code, err.msg, 0);
+    }
 }

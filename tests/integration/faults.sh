@@ -16,7 +16,6 @@ outcomes() {
 
 # endpoint | fault, or what the status says | code, empty for a session | HTTP | outcomes of the intents
 rows='
-challenge|too-many-requests|ksef.rate-limited|503|
 challenge|unauthorized|ksef.unauthorised|502|
 challenge|firewall|ksef.answer|502|
 challenge|gone|ksef.unauthorised|502|
@@ -29,7 +28,6 @@ challenge|broken-json|ksef.answer|502|
 challenge|drop|ksef.answer|502|
 challenge|forbidden missing-permissions|ksef.no-permission|403|
 challenge|warning||201|ok ok
-xades|too-many-requests|ksef.rate-limited|503|error
 xades|unauthorized|ksef.unauthorised|502|error
 xades|firewall|ksef.answer|502|error
 xades|bad-gateway|ksef.server-error|502|error
@@ -67,7 +65,6 @@ says|470|ksef.identity|403|error
 says|480|ksef.blocked|403|error
 says|500|ksef.server-error|502|error
 says|550|ksef.server-error|502|error
-redeem|too-many-requests|ksef.rate-limited|503|ok error
 redeem|unauthorized|ksef.unauthorised|502|ok error
 redeem|server-error|ksef.server-error|502|ok error
 redeem|hang-up|ksef.unreachable|502|ok unknown
@@ -103,9 +100,35 @@ while IFS='|' read -r endpoint fault wanted http outs; do
     [ -z "$endpoint" ] || row "$endpoint" "$fault" "$wanted" "$http" "$outs"
 done <<<"$rows"
 control clear '{}'
-plant challenge too-many-requests
+
+# ---- KSeF limits the rate ----
+
+limit() { control clear '{}'; control fault "{\"endpoint\":\"$1\",\"kind\":\"too-many-requests\",\"retry_after\":$2}"; }
+while read -r endpoint outs; do
+    before=$(record_count) began=$(date +%s%N)
+    limit "$endpoint" 2
+    session "$NIP"
+    equal "over the limit of $endpoint: the call waits, and gets its session" 201 "$status"
+    is "… as long as KSeF says" test $((($(date +%s%N) - began) / 1000000)) -ge 1900
+    equal "… and each try has its outcome" "$outs" "$(outcomes "$before")"
+    end_session || die "the session did not end"
+done <<'ROWS'
+challenge ok ok
+xades error ok ok
+status ok ok
+redeem ok error ok
+ROWS
+limit challenge 3
+session "$NIP" -H 'Prefer: wait=1'
+refused "a caller who does not wait that long is told" ksef.rate-limited 503
+equal "… KSeF's own time" 3 "$(header Retry-After)"
+before=$(ksef_calls challenge)
+session "$NIP" -H 'Prefer: wait=1'
+refused "… the next one is told to come back" ksef.busy 503
+equal "… and KSeF is not asked before its time" "$before" "$(ksef_calls challenge)"
 session "$NIP"
-equal "Retry-After is KSeF's own" 30 "$(header Retry-After)"
+equal "… but when it is over, once" "201 $((before + 1))" "$status $(ksef_calls challenge)"
+end_session || die "the session did not end"
 
 # ---- KSeF is not there ----
 

@@ -91,12 +91,12 @@ from=$(record_count)
 control access '{"seconds": 60}'
 session "$NIP"; printf '%s\n' "$answer" >"$W/short"
 control access '{"seconds": 900}'
-control fault '{"endpoint": "refresh", "kind": "too-many-requests"}'
-session "$NIP"
+control fault '{"endpoint": "refresh", "kind": "too-many-requests", "retry_after": 2}'
+session "$NIP" -H 'Prefer: wait=1'
 refused "KSeF asks for patience with a refresh" ksef.rate-limited 503
-equal "… and that is what the caller is told" 30 "$(header Retry-After)"
+equal "… and that is what the caller is told" 2 "$(header Retry-After)"
 session "$NIP"; printf '%s\n' "$answer" >"$W/later"
-equal "… and later the refresh goes well" 201 "$status"
+equal "… and who waits gets it" 201 "$status"
 equal "… each try with its outcome" "ok error ok" "$(since use.outcome | jq -r 'select(.out) | select(.ksef.authRef) | .out' | tail -n 3 | paste -sd' ')"
 
 # ---- what ends a session ----
