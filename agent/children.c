@@ -146,8 +146,11 @@ static _Noreturn void become(const struct kv_child *child, const struct passwd *
 static enum kv_code open_pin(const struct kv_child *child, const struct passwd *pw, int *fd,
                              struct kv_err *err)
 {
+    const char *source =
+        child->role == KV_ROLE_COURIER ? child->sup->config->ksef->proxy_credentials : NULL;
+    source = child->slot != NULL ? child->slot->pin : source;
     *fd = -1;
-    return child->slot == NULL ? KV_OK : kv_pin_open(child->slot->pin, pw->pw_uid, fd, err);
+    return source == NULL ? KV_OK : kv_pin_open(source, pw->pw_uid, fd, err);
 }
 
 static enum kv_code pairs(const struct kv_child *child, int sup[2], int vault[2],

@@ -11,6 +11,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#define PROXY_LOGIN_MAX 255 /* bytes */
 
 /* The port of https://host[:port]/path or http://host[:port], for Landlock. */
 static uint16_t port_of(const char *url)
@@ -25,13 +28,38 @@ static uint16_t port_of(const char *url)
     return (uint16_t)port;
 }
 
+/* From the descriptor that the supervisor opened: this account need not read the file. */
+static enum kv_code read_proxy_login(struct kv_secret **out, struct kv_err *err)
+{
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *buf = NULL;
+    if (kv_secret_new(PROXY_LOGIN_MAX + 1, &buf, err) != KV_OK) {
+        return err->code;
+    }
+    ssize_t n = read(KV_FD_PIN, kv_secret_data(buf), PROXY_LOGIN_MAX + 1);
+    (void)close(KV_FD_PIN); /* read, and never again */
+    if (n > 0 && kv_secret_data(buf)[n - 1] == '\n') {
+        n--;
+    }
+    if (n <= 0 || n > PROXY_LOGIN_MAX) {
+        return KV_REFUSE(err, KV_E_CONFIG,
+                         "proxy-credentials hold one line, user:password, of at "
+                         "most 255 characters");
+    }
+    kv_secret_shrink(buf, (size_t)n);
+    *out = buf;
+    buf = NULL;
+    return KV_OK;
+}
+
 static enum kv_code configure(struct courier *courier, const struct kv_frame *frame,
                               struct kv_err *err)
 {
-    static const struct kv_field_spec specs[] = {{"url", KV_FIELD_STRING, 1024, true, NULL},
-                                                 {"ca-file", KV_FIELD_STRING, 1024, false, NULL},
-                                                 {"proxy", KV_FIELD_STRING, 1024, false, NULL},
-                                                 {NULL, KV_FIELD_END, 0, false, NULL}};
+    static const struct kv_field_spec specs[] = {
+        {"url", KV_FIELD_STRING, 1024, true, NULL},
+        {"ca-file", KV_FIELD_STRING, 1024, false, NULL},
+        {"proxy", KV_FIELD_STRING, 1024, false, NULL},
+        {"proxy-credentials", KV_FIELD_BOOLEAN, 1, true, NULL},
+        {NULL, KV_FIELD_END, 0, false, NULL}};
     static const char *const readable[] = {"/etc", "/usr/lib", "/lib", "/usr/share", NULL};
     struct kv_field field[KV_FIELDS_MAX];
     char text[3][1025] = {"", "", ""};
@@ -45,6 +73,11 @@ static enum kv_code configure(struct courier *courier, const struct kv_frame *fr
     struct kv_courier_config config = {.url = text[0],
                                        .ca_file = field[1].type == 0 ? NULL : text[1],
                                        .proxy = field[2].type == 0 ? NULL : text[2]};
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *login = NULL;
+    if (field[3].number != 0 && read_proxy_login(&login, err) != KV_OK) {
+        return err->code;
+    }
+    config.proxy_credentials = login;
     if (kv_courier_warm_up(config.url, err) != KV_OK ||
         kv_courier_http_new(courier->loop, &config, &courier->http, err) != KV_OK) {
         return err->code;

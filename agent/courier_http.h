@@ -26,8 +26,9 @@ struct kv_courier_config {
     const char *url;     /* https://host[:port][/path]: what the paths of requests are below */
     const char *ca_file; /* PEM; NULL: the system's */
     const char *proxy;   /* http://host:port; NULL: none, whatever the environment says */
-    int64_t connect_ms;  /* until TLS stands; 0: 10 s */
-    int64_t idle_ms;     /* without a byte moving; 0: 20 s */
+    const struct kv_secret *proxy_credentials; /* `user:password` for Basic; NULL: none */
+    int64_t connect_ms;                        /* until TLS stands; 0: 10 s */
+    int64_t idle_ms;                           /* without a byte moving; 0: 20 s */
 };
 
 /* Once per process, before the first client and before the sandbox: sets libcurl up, loads what

@@ -255,6 +255,10 @@ static bool set_target(struct kv_courier_call *call, const struct kv_courier_set
     CURL *easy = call->easy;
     return !url.failed && curl_easy_setopt(easy, CURLOPT_URL, kv_buf_str(&url)) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PROXY, setup->proxy) == CURLE_OK &&
+           (setup->proxy_login == NULL ||
+            (curl_easy_setopt(easy, CURLOPT_PROXYAUTH, CURLAUTH_BASIC) == CURLE_OK &&
+             curl_easy_setopt(easy, CURLOPT_PROXYUSERPWD,
+                              (const char *)kv_secret_data(setup->proxy_login)) == CURLE_OK)) &&
            curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &ca) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)deadline_ms) == CURLE_OK &&
@@ -368,6 +372,12 @@ static enum kv_code fail(const struct kv_courier_call *call, CURLcode rc, struct
         return KV_FAIL(err, KV_E_KSEF_ANSWER, cause,
                        "KSeF's answer has more than %zu bytes, or %d of headers", call->body_max,
                        HEADERS_MAX);
+    }
+    long connect = 0; /* what a proxy said to CONNECT */
+    if (curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &connect) == CURLE_OK &&
+        connect >= 300) {
+        return KV_FAIL(err, KV_E_KSEF_PROXY, cause, "the proxy answered %ld%s", connect,
+                       connect == 401 || connect == 407 ? ": it wants other credentials" : "");
     }
     const char *text = call->curl_text[0] == '\0' ? curl_easy_strerror(rc) : call->curl_text;
     return KV_FAIL(err, code_of(call, rc), cause, "no answer of KSeF: %.150s", text);

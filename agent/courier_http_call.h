@@ -12,9 +12,10 @@
 
 /* What all requests of a client share. */
 struct kv_courier_setup {
-    char *url;        /* owned; no '/' at its end */
-    char *proxy;      /* owned; "" for none: libcurl then ignores the environment */
-    struct kv_buf ca; /* PEM, lent to libcurl */
+    char *url;                     /* owned; no '/' at its end */
+    char *proxy;                   /* owned; "" for none: libcurl then ignores the environment */
+    struct kv_secret *proxy_login; /* `user:password` with NUL; NULL: none */
+    struct kv_buf ca;              /* PEM, lent to libcurl */
     int64_t connect_ms, idle_ms;
 };
 

@@ -57,6 +57,28 @@ static bool url_valid(const char *text, const char *scheme)
     return valid;
 }
 
+/* libcurl wants text; Basic knows no other characters (RFC 7617). */
+static enum kv_code read_login(const struct kv_secret *from, struct kv_secret **out,
+                               struct kv_err *err)
+{
+    struct kv_bytes text = from == NULL ? KV_BYTES_NULL : kv_secret_bytes(from);
+    if (from == NULL) {
+        return KV_OK;
+    }
+    bool colon = memchr(text.ptr, ':', text.len) != NULL;
+    for (size_t i = 0; i < text.len; i++) {
+        colon = colon && text.ptr[i] >= ' ' && text.ptr[i] != 0x7f;
+    }
+    if (!colon) {
+        return KV_REFUSE(err, KV_E_CONFIG, "proxy-credentials hold one line, user:password");
+    }
+    enum kv_code code = kv_secret_new(text.len + 1, out, err); /* zeroed: the NUL is there */
+    if (code == KV_OK) {
+        memcpy(kv_secret_data(*out), text.ptr, text.len);
+    }
+    return code;
+}
+
 enum kv_code kv_courier_setup_make(const struct kv_courier_config *config,
                                    struct kv_courier_setup *out, struct kv_err *err)
 {
@@ -80,6 +102,9 @@ enum kv_code kv_courier_setup_make(const struct kv_courier_config *config,
     kv_buf_init(&setup.ca, CA_MAX);
     enum kv_code code = read_ca(ca_file, &setup.ca, err);
     if (code == KV_OK) {
+        code = read_login(config->proxy_credentials, &setup.proxy_login, err);
+    }
+    if (code == KV_OK) {
         setup.url = strdup(config->url);
         setup.proxy = strdup(config->proxy == NULL ? "" : config->proxy);
         if (setup.url == NULL || setup.proxy == NULL) {
@@ -101,6 +126,7 @@ void kv_courier_setup_clear(struct kv_courier_setup *setup)
 {
     free(setup->url);
     free(setup->proxy);
+    kv_secret_freep(&setup->proxy_login);
     kv_buf_clear(&setup->ca);
     setup->url = setup->proxy = NULL;
 }

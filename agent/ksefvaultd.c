@@ -216,6 +216,7 @@ void kv_child_configuration(const struct kv_child *child, struct kv_buf *out)
         kv_message_str(out, "url", ksef->url);
         add_optional(out, "ca-file", ksef->ca_file);
         add_optional(out, "proxy", ksef->proxy);
+        kv_message_bool(out, "proxy-credentials", ksef->proxy_credentials != NULL);
         break;
     case KV_ROLE_GATE:
     case KV_ROLE_SUPERVISOR:

@@ -9,7 +9,7 @@
 enum {
     KV_FD_SUPERVISOR = 3, /* the channel to the supervisor */
     KV_FD_VAULT = 4,      /* gate, keeper, courier: the channel to the vault */
-    KV_FD_PIN = 5,        /* keeper: the open PIN file */
+    KV_FD_PIN = 5,        /* keeper: the open PIN file; courier: the proxy's user:password */
 };
 
 /* Answer --version and --help of a program that nobody starts by hand; exits then. */

@@ -123,6 +123,7 @@ X(CODE_LINK, "code.link", 400, USAGE, NEVER, "This is not a link of a KSeF QR co
 X(CODE_CERTIFICATE, "code.certificate", 400, FAILED, NEVER, "The code was not issued under this certificate.", "Give the Offline certificate whose serial number stands in the link.") \
 X(CODE_SIGNATURE, "code.signature", 400, FAILED, NEVER, "The code's signature is not good.", "The code was changed, or made with another key: do not accept the invoice on its strength.") \
 X(KSEF_UNREACHABLE, "ksef.unreachable", 502, LATER, AFTER, "KSeF could not be reached.", "Check network, proxy and CA file; `ksefvault status`.") \
+X(KSEF_PROXY, "ksef.proxy", 502, FAILED, WHEN_LIFTED, "The proxy does not let us through to KSeF.", "Check `proxy` and `proxy-credentials` in the configuration; the message has the proxy's answer.") \
 X(KSEF_TLS, "ksef.tls", 502, FAILED, WHEN_LIFTED, "The connection to KSeF is not trusted.", "Check the CA file and host name in the configuration; never switch verification off.") \
 X(KSEF_BUSY, "ksef.busy", 503, LATER, AFTER, "The login at KSeF is still under way.", "Repeat the call with the same Idempotency-Key after Retry-After.") \
 X(KSEF_RATE, "ksef.rate-limited", 503, LATER, AFTER, "KSeF limits the rate of calls.", "Wait for the time in Retry-After.") \

@@ -47,6 +47,7 @@ static const cyaml_schema_field_t ksef_fields[] = {
     TEXT("url", struct kv_config_ksef, url),
     TEXT_OPT("ca-file", struct kv_config_ksef, ca_file),
     TEXT_OPT("proxy", struct kv_config_ksef, proxy),
+    TEXT_OPT("proxy-credentials", struct kv_config_ksef, proxy_credentials),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t config_fields[] = {
@@ -131,6 +132,12 @@ static bool default_text(char **text, const char *value)
     return *text != NULL;
 }
 
+/* Where a secret comes from, never the secret. */
+static bool is_source(const char *text)
+{
+    return strncmp(text, "file:/", 6) == 0 || strncmp(text, "credential:", 11) == 0;
+}
+
 static enum kv_code check_slot(const struct kv_config_slot *slot, const char *path,
                                struct kv_err *err)
 {
@@ -152,7 +159,7 @@ static enum kv_code check_slot(const struct kv_config_slot *slot, const char *pa
         return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: uri must begin with pkcs11:", path,
                          slot->name);
     }
-    if (strncmp(slot->pin, "file:/", 6) != 0 && strncmp(slot->pin, "credential:", 11) != 0) {
+    if (!is_source(slot->pin)) {
         return KV_REFUSE(err, KV_E_CONFIG,
                          "%.80s: slot %s: pin must be file:/PATH or credential:NAME, never the PIN",
                          path, slot->name);
@@ -191,6 +198,13 @@ static enum kv_code check(struct kv_config *config, const char *path, struct kv_
     }
     if (strncmp(config->ksef->url, "https://", 8) != 0) {
         return KV_REFUSE(err, KV_E_CONFIG, "%.80s: ksef: url must begin with https://", path);
+    }
+    if (config->ksef->proxy_credentials != NULL &&
+        (config->ksef->proxy == NULL || !is_source(config->ksef->proxy_credentials))) {
+        return KV_REFUSE(err, KV_E_CONFIG,
+                         "%.80s: ksef: proxy-credentials must be file:/PATH or credential:NAME of "
+                         "user:password, beside a proxy",
+                         path);
     }
     return KV_OK;
 }

@@ -30,10 +30,11 @@ struct kv_config_slot {
 };
 
 struct kv_config_ksef {
-    char *environment; /* test, demo, prod */
-    char *url;         /* https://host[:port]/v2 */
-    char *ca_file;     /* PEM, or NULL: the system's */
-    char *proxy;       /* http://host:port, or NULL */
+    char *environment;       /* test, demo, prod */
+    char *url;               /* https://host[:port]/v2 */
+    char *ca_file;           /* PEM, or NULL: the system's */
+    char *proxy;             /* http://host:port, or NULL */
+    char *proxy_credentials; /* file:PATH or credential:NAME of `user:password`, or NULL */
 };
 
 struct kv_config {

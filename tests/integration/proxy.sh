@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# KSeF through a real proxy (tinyproxy) that wants a user and a password, and with a certificate
+# authority that must be named: what goes wrong is told apart, and the proxy sees no secret.
+. "$(dirname "$0")/harness.sh"
+founded
+proxy_port=0
+proxy_start() {
+    local port
+    for port in $(shuf -i 20000-30000 -n 20); do
+        printf '%s\n' "Port $port" 'Listen 127.0.0.1' 'Timeout 30' "LogFile \"$W/proxy.log\"" 'LogLevel Connect' \
+            'Allow 127.0.0.1' 'BasicAuth ksefvault correct-horse' "ConnectPort $(cat "$W/ksef/port")" >"$W/proxy.conf"
+        tinyproxy -d -c "$W/proxy.conf" >"$W/proxy.out" 2>&1 &
+        proxy_pid=$!
+        sleep 0.5
+        if kill -0 $proxy_pid 2>/dev/null; then proxy_port=$port; return; fi
+    done
+    die "no proxy: $(cat "$W/proxy.out")"
+}
+trap 'kill $proxy_pid 2>/dev/null; harness_end' EXIT
+proxy_start
+cp "$W/ksefvault.yaml" "$W/plain.yaml"
+# with LINE…: the configuration's ksef part has these lines, too; the agent is started anew
+with() {
+    agent_stop
+    cp "$W/plain.yaml" "$W/ksefvault.yaml"
+    printf '  %s\n' "$@" >>"$W/ksefvault.yaml"
+    : >"$W/agent.log"
+    agent_start
+}
+printf 'ksefvault:correct-horse\n' >"$W/proxy.login"; chmod 0400 "$W/proxy.login"
+printf 'ksefvault:wrong\n' >"$W/proxy.wrong"; chmod 0400 "$W/proxy.wrong"
+
+with "proxy: http://127.0.0.1:$proxy_port" "proxy-credentials: file:$W/proxy.login"
+session $NIP
+equal "a session through the proxy" 201 "$status"
+tunnelled() { grep -q "CONNECT localhost:$(cat "$W/ksef/port")" "$W/proxy.log"; }
+is "… which was asked to tunnel" tunnelled
+isnt "… and saw no token" grep -q eyJ "$W/proxy.log"
+isnt "the password is in no log" grep -rq correct-horse "$W/agent.log" "$W/state"
+shown() { local pid; for pid in $world_agent_pid $(pgrep -P "$world_agent_pid"); do cat "/proc/$pid/cmdline" "/proc/$pid/environ"; done; }
+isnt "… nor in a command line or environment" grep -q correct-horse <(shown)
+end_session || die "the session did not end"
+
+with "proxy: http://127.0.0.1:$proxy_port" "proxy-credentials: file:$W/proxy.wrong"
+session $NIP
+refused "a wrong password is told as the proxy's refusal" ksef.proxy 502
+is "… with what it wants" grep -q 'wants other credentials' <<<"$answer"
+with "proxy: http://127.0.0.1:$proxy_port"
+session $NIP
+refused "no password" ksef.proxy 502
+with "proxy: http://127.0.0.1:1"
+session $NIP
+refused "a proxy that is not there" ksef.unreachable 502
+
+# ---- the configuration ----
+
+checks() { "$BIN/ksefvaultd" --check --config "$W/ksefvault.yaml" 2>"$W/checked"; }
+refuses() { # SENTENCE WORD LINE…
+    local sentence=$1 word=$2; shift 2
+    cp "$W/plain.yaml" "$W/ksefvault.yaml"; printf '  %s\n' "$@" >>"$W/ksefvault.yaml"
+    isnt "$sentence" checks
+    is "… and it says what to write" grep -q "$word" "$W/checked"
+}
+refuses "a password in the configuration is refused" 'file:/PATH' "proxy: http://127.0.0.1:3128" "proxy-credentials: ksefvault:correct-horse"
+refuses "credentials without a proxy are refused" 'beside a proxy' "proxy-credentials: file:$W/proxy.login"
+
+# ---- a certificate authority of one's own ----
+
+agent_stop
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -out "$W/other-ca.pem" -days 1 -subj /CN=other 2>/dev/null
+chmod 0644 "$W/other-ca.pem"
+sed "s|ca-file: .*|ca-file: $W/other-ca.pem|" "$W/plain.yaml" >"$W/ksefvault.yaml"
+agent_start
+session $NIP
+refused "a KSeF that another authority vouches for is not trusted" ksef.tls 502
+agent_stop
+grep -v 'ca-file:' "$W/plain.yaml" >"$W/ksefvault.yaml"
+agent_start
+session $NIP
+refused "… nor one that the system does not know" ksef.tls 502
+agent_stop
+cp "$W/plain.yaml" "$W/ksefvault.yaml"
+agent_start
+session $NIP
+equal "with its own authority named, it is" 201 "$status"
+is "the ledger verifies" verify
+finish
