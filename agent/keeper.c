@@ -210,8 +210,10 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
     if (latched(latch_file)) {
         return KV_REFUSE(err, KV_E_TOKEN_LATCHED, "slot %s: its PIN was refused", text[C_SLOT]);
     }
-    if (kv_pin_read_fd(KV_FD_PIN, &pin, err) != KV_OK) {
-        return err->code;
+    enum kv_code code = kv_pin_read_fd(KV_FD_PIN, &pin, err);
+    (void)close(KV_FD_PIN); /* read, and never again */
+    if (code != KV_OK) {
+        return code;
     }
     size_t count = texts(field[C_WRITABLE].value, writable, KV_COUNT(writable));
     struct kv_pkcs11_profile profile = {
@@ -223,7 +225,7 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
         .writable = writable,
         .writable_count = count,
         .allow_low = take_unlocked(unlocked, lock_dir)};
-    enum kv_code code = kv_pkcs11_open(&profile, pin, &k->token, err);
+    code = kv_pkcs11_open(&profile, pin, &k->token, err);
     if (code == KV_E_TOKEN_PIN || code == KV_E_TOKEN_PIN_LOCKED) {
         latch(latch_file);
     }
@@ -246,9 +248,7 @@ static enum kv_code configure(struct keeper *k, const struct kv_frame *frame, st
         return KV_REFUSE(err, KV_E_CONFIG, "state: the path is too long");
     }
     set_environment(field[C_ENVIRONMENT].value);
-    enum kv_code code = open_token(k, field, state, err);
-    (void)close(KV_FD_PIN); /* read, and never again */
-    return code;
+    return open_token(k, field, state, err);
 }
 
 static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd)

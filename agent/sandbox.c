@@ -113,8 +113,11 @@ static const int sockets[] = {
     SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(socket),      SCMP_SYS(socketpair),
 };
 static const int threads[] = {
-    SCMP_SYS(clone),     SCMP_SYS(clone3), SCMP_SYS(eventfd2),
-    SCMP_SYS(pipe2),     SCMP_SYS(prctl),  SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(clone),
+    SCMP_SYS(clone3),
+    SCMP_SYS(eventfd2),
+    SCMP_SYS(pipe2),
+    SCMP_SYS(sched_getaffinity),
     SCMP_SYS(getrusage),
 };
 static const int gate_extra[] = {
@@ -169,6 +172,18 @@ static int add(scmp_filter_ctx filter, const struct calls *calls)
     return rc;
 }
 
+/* Threads get names; nothing else of prctl, or a process could make itself dumpable again. */
+static int add_prctl(scmp_filter_ctx filter)
+{
+    static const int harmless[] = {PR_SET_NAME, PR_GET_NAME};
+    int rc = 0;
+    for (size_t i = 0; i < KV_COUNT(harmless) && rc == 0; i++) {
+        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+                              SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)harmless[i]));
+    }
+    return rc;
+}
+
 static enum kv_code filter_calls(enum kv_role role, const struct kv_sandbox_paths *paths,
                                  struct kv_err *err)
 {
@@ -180,6 +195,9 @@ static enum kv_code filter_calls(enum kv_role role, const struct kv_sandbox_path
     int rc = filter == NULL ? -ENOMEM : 0;
     for (size_t i = 0; i < count && rc == 0; i++) {
         rc = add(filter, &calls[i]);
+    }
+    if (rc == 0 && (role == KV_ROLE_KEEPER || role == KV_ROLE_COURIER)) {
+        rc = add_prctl(filter);
     }
     if (rc == 0 && paths != NULL && (paths->connect_port != 0 || paths->unix_sockets)) {
         rc = add(filter, &network);

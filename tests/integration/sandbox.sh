@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The sandbox from inside: a build of each program tries what it must not be able to do.
+. "$(dirname "$0")/harness.sh"
+PLAIN=$BIN PROBE=${BIN%/bin}/probe
+[ -x "$PROBE/ksefvault-vault" ] || die "no probes: $PROBE"
+folder=/tmp/ksefvault-probe
+rm -rf $folder; mkdir -m 0777 $folder
+printf 'anybody may read this, by its mode\n' >$folder/pin; chmod 0444 $folder/pin
+chmod 0777 $folder
+
+# the supervisor and the CLI that users run, among programs that probe
+harness_begin
+trap 'rm -rf $folder; harness_end' EXIT
+mkdir -p "$W/bin" && cp "$PLAIN/ksefvaultd" "$PLAIN/ksefvault" "$PROBE"/ksefvault-* "$W/bin/" && chmod 0755 "$W" "$W/bin" "$W/bin"/*
+BIN=$W/bin
+world_new "$W"
+world_slot >"$W/out" 2>&1 || die "slot init: $(cat "$W/out")"
+agent_start
+result() { sed -n "s/.* probe role=$1 try=$2 result=\([a-z]*\) .*/\1/p" "$W/agent.log" | tail -1; }
+for role in gate vault keeper courier; do
+    for try in read-a-file read-the-pin-again write-a-file connect listen execute trace read-memory signal become-root be-dumped chroot; do
+        equal "$role can't: $try" refused "$(result $role $try)"
+    done
+done
+isnt "nothing was written" test -e $folder/written
+# the tries themselves are good: without a sandbox an account like theirs can do what the files and ports allow
+is "the file is readable for their accounts" as ksefvault-courier cat $folder/pin
+is "… and the folder writable" as ksefvault-courier touch $folder/by-hand
+is "… and programs can be executed" as ksefvault-courier /usr/bin/true
+is "with all that refused, the agent works" wait_for 20 eval '[ "$(agent_state)" = unfounded ]'
+finish
