@@ -329,6 +329,8 @@ void vault_sessions_check(struct vault *v);
 /* What a crash or a stop left open at KSeF is ended. */
 void vault_sessions_end_orphans(struct vault *v);
 size_t vault_sessions_count(const struct vault *v);
+/* Append the array `sessions`: whose, until when, with how many leases; never a token. */
+void vault_sessions_view(struct vault *v, struct kv_buf *out);
 void vault_sessions_clear(struct vault *v);
 
 /* ---- vault_use.c ---- */

@@ -393,6 +393,29 @@ size_t vault_sessions_count(const struct vault *v)
     return count;
 }
 
+void vault_sessions_view(struct vault *v, struct kv_buf *out)
+{
+    char until[KV_TIME_S_LEN];
+    kv_message_begin(out, "sessions", KV_FIELD_ARRAY);
+    for (const struct session *s = v->sessions; s != NULL; s = s->next) {
+        const char *state = s->why == WHY_NONE ? s->refreshing ? "refreshing" : "open" : "ending";
+        kv_message_begin(out, "", KV_FIELD_OBJECT);
+        kv_message_str(out, "reference", s->reference);
+        kv_message_str(out, "state", s->lost ? "lost" : state);
+        kv_message_str(out, "integration", s->who.integration); /* "": an orphan's is not known */
+        kv_message_str(out, "grant", s->who.grant);
+        kv_message_str(out, "credential", s->who.credential);
+        kv_message_str(out, "context", s->ctx);
+        kv_message_number(out, "leases", s->leases.count);
+        if (s->given_until != 0) {
+            kv_time_format_s(s->given_until, until);
+            kv_message_str(out, "accessTokenValidUntil", until);
+        }
+        kv_message_end(out);
+    }
+    kv_message_end(out);
+}
+
 void vault_sessions_clear(struct vault *v)
 {
     while (v->sessions != NULL) {

@@ -490,6 +490,12 @@ static void view_grants(struct vault *v, const struct call *call, struct kv_buf 
     kv_message_end(out);
 }
 
+static void view_sessions(struct vault *v, const struct call *call, struct kv_buf *out)
+{
+    (void)call;
+    vault_sessions_view(v, out);
+}
+
 static enum kv_code view_policy(struct vault *v, const struct call *call, struct kv_buf *out,
                                 struct kv_err *err)
 {
@@ -560,6 +566,7 @@ static shows *const showing[KV_CALL_COUNT] = {
     [KV_CALL_CREDENTIALS] = view_credentials,
     [KV_CALL_INTEGRATIONS] = view_integrations,
     [KV_CALL_GRANTS] = view_grants,
+    [KV_CALL_SESSIONS] = view_sessions,
 };
 static vault_finds_fn *const finding[KV_CALL_COUNT] = {
     [KV_CALL_REQUEST] = view_request,       [KV_CALL_STATEMENT] = view_statement,

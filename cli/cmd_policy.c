@@ -49,6 +49,15 @@ static enum kv_code read_policy(const struct cli *cli, struct kv_buf *text, enum
     return KV_OK;
 }
 
+static json_t *as_list(const struct kv_sentences *sentences)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < sentences->count; i++) {
+        json_array_append_new(list, json_string(sentences->text[i]));
+    }
+    return list;
+}
+
 static void put_sentences(const struct cli *cli, const struct kv_buf *text,
                           const struct kv_sentences *sentences)
 {
@@ -64,11 +73,7 @@ static void put_sentences(const struct cli *cli, const struct kv_buf *text,
                 hex);
         return;
     }
-    json_t *list = json_array();
-    for (size_t i = 0; i < sentences->count; i++) {
-        json_array_append_new(list, json_string(sentences->text[i]));
-    }
-    json_t *object = json_pack("{s:s,s:o}", "policy", hex, "sentences", list);
+    json_t *object = json_pack("{s:s,s:o}", "policy", hex, "sentences", as_list(sentences));
     cli_put_json(object);
     json_decref(object);
 }
@@ -114,6 +119,85 @@ static enum kv_code run_show(struct cli *cli, struct kv_err *err)
         cli_say("\n");
         cli_put(stdout, kv_bytes_str(cli_str(answer.body, "text")));
     }
+    kv_api_answer_clear(&answer);
+    return KV_OK;
+}
+
+static bool among(const json_t *sentences, const char *sentence)
+{
+    size_t i;
+    json_t *each;
+    json_array_foreach(sentences, i, each)
+    {
+        if (json_is_string(each) && strcmp(json_string_value(each), sentence) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Those of `from` that `other` has not. */
+static json_t *only_in(const json_t *from, const json_t *other)
+{
+    json_t *list = json_array();
+    size_t i;
+    json_t *each;
+    json_array_foreach(from, i, each)
+    {
+        if (json_is_string(each) && !among(other, json_string_value(each))) {
+            json_array_append(list, each);
+        }
+    }
+    return list;
+}
+
+static void put_marked(const json_t *list, const char *mark)
+{
+    size_t i;
+    json_t *each;
+    json_array_foreach(list, i, each)
+    {
+        cli_say("%s ", mark);
+        cli_put(stdout, kv_bytes_str(json_string_value(each)));
+        cli_say("\n");
+    }
+}
+
+static void put_diff(const struct cli *cli, const json_t *now, const json_t *then)
+{
+    json_t *gone = only_in(now, then), *fresh = only_in(then, now);
+    if (cli->json) {
+        json_t *object = json_pack("{s:O,s:O}", "removed", gone, "added", fresh);
+        cli_put_json(object);
+        json_decref(object);
+    } else if (json_array_size(gone) + json_array_size(fresh) == 0) {
+        cli_say("No difference: the text decides as the active policy does.\n");
+    } else {
+        put_marked(gone, "-");
+        put_marked(fresh, "+");
+        cli_say("\nEverything else stays. next: `ksefvault policy propose FILE`\n");
+    }
+    json_decref(gone);
+    json_decref(fresh);
+}
+
+static enum kv_code run_diff(struct cli *cli, struct kv_err *err)
+{
+    struct kv_api_answer answer;
+    struct kv_buf text;
+    enum kv_lang lang;
+    KV_CLEANUP(kv_freep) struct kv_sentences *sentences = NULL;
+    kv_buf_init(&text, KV_RULESET_BYTES_MAX);
+    enum kv_code code = read_policy(cli, &text, &lang, &sentences, err);
+    kv_buf_clear(&text);
+    if (code != KV_OK || cli_call(cli, KV_CALL_POLICY, NULL, &answer, err) != KV_OK) {
+        return err->code;
+    }
+    json_t *then = as_list(sentences);
+    put_diff(cli,
+             json_object_get(answer.body, lang == KV_LANG_PL ? "sentences.pl" : "sentences.en"),
+             then);
+    json_decref(then);
     kv_api_answer_clear(&answer);
     return KV_OK;
 }
@@ -171,6 +255,15 @@ const struct cli_verb cmd_policy[] = {
      .options = check_options,
      .summary = "The active policy: its sentences and its text.",
      .examples = "  ksefvault policy show\n"},
+    {.noun = "policy",
+     .verb = "diff",
+     .run = run_diff,
+     .operands = "FILE",
+     .operands_min = 1,
+     .operands_max = 1,
+     .options = check_options,
+     .summary = "What a policy text would change: sentences that go (-) and come (+).",
+     .examples = "  ksefvault policy diff policy.yaml --lang pl\n"},
     {.noun = "policy",
      .verb = "propose",
      .run = run_propose,

@@ -1,7 +1,7 @@
 /* session: what an integration does, by hand; for trying a grant out. */
 #include "cli/cmd.h"
 
-#include "cli/out.h"
+#include "cli/list.h"
 
 static const struct cli_option open_options[] = {
     {"context", "CONTEXT", CLI_REQUIRED, "KSeF context, Nip:5265877635"},
@@ -56,6 +56,20 @@ static enum kv_code run_close(struct cli *cli, struct kv_err *err)
     return KV_OK;
 }
 
+static enum kv_code run_list(struct cli *cli, struct kv_err *err)
+{
+    static const struct cli_column columns[] = {{"SESSION AT KSEF", "reference"},
+                                                {"STATE", "state"},
+                                                {"INTEGRATION", "integration"},
+                                                {"CREDENTIAL", "credential"},
+                                                {"CONTEXT", "context"},
+                                                {"LEASES", "leases"},
+                                                {"TOKEN UNTIL", "accessTokenValidUntil"},
+                                                {NULL, NULL}};
+    return cli_list(cli, KV_CALL_SESSIONS, NULL, "sessions", columns,
+                    "No session lives at KSeF that the agent opened.", err);
+}
+
 const struct cli_verb cmd_session[] = {
     {.noun = "session",
      .verb = "open",
@@ -72,5 +86,13 @@ const struct cli_verb cmd_session[] = {
      .operands_max = 1,
      .summary = "End a lease; with the last one the session is ended at KSeF.",
      .examples = "  ksefvault session close 01KEBQGH006J9ATSEGBABKZVWC\n"},
+    {.noun = "session",
+     .verb = "list",
+     .run = run_list,
+     .summary = "The sessions that live at KSeF, whose they are, how many leases they have.",
+     .more =
+         "ending: its end was asked for and is not confirmed yet. lost: a crash left it without "
+         "a token; the next login of its credential ends it.",
+     .examples = "  ksefvault session list\n"},
     {.noun = NULL},
 };

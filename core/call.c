@@ -75,6 +75,7 @@ static const struct kv_call_row rows[KV_CALL_COUNT] = {
     [KV_CALL_HEALTH]       = {"health", "GET", "/v1/health", KV_ACCESS_ANYONE, true, none, "Whether the agent serves; no key is used."},
     [KV_CALL_FOUNDING]     = {"founding", "GET", "/v1/founding", KV_ACCESS_ANYONE, true, none, "What founding needs: the log key, and who has signed."},
     [KV_CALL_SESSION_OPEN] = {"session-open", "POST", "/v1/sessions", KV_ACCESS_INTEGRATION, false, session_args, "Open a KSeF session; answers with an access token."},
+    [KV_CALL_SESSIONS]     = {"sessions", "GET", "/v1/sessions", KV_ACCESS_READER, false, none, "The sessions that live at KSeF, and who has leases of them."},
     [KV_CALL_SESSION_CLOSE] = {"session-close", "DELETE", "/v1/sessions/{id}", KV_ACCESS_INTEGRATION, false, close_args, "End a lease; with the last one the session is ended at KSeF."},
     [KV_CALL_OFFLINE_CODES] = {"offline-codes", "POST", "/v1/offline-codes", KV_ACCESS_INTEGRATION, false, codes_args, "Sign KOD II for invoices; all of them or none."},
     [KV_CALL_SUBMIT]       = {"submit", "POST", "/v1/submissions", KV_ACCESS_ANYONE, true, submit_args, "Hand in a signed text, from whomever."},

@@ -153,4 +153,30 @@ call kv-other GET /v1/founding
 refused "founding what is founded" vault.already-founded 409
 
 is "the trail verifies" verify
+
+# ---- renewing, and comparing policies ----
+
+old=$(new_grant erp-1 --context $INTERNAL --hours 2 --rate 100/h) || die "no grant"
+new=$(by fin-02 grant renew "$old" --reason "Next quarter") || die "renew: $(cat "$W/err")"
+approved "$new" fin-01 cus-01
+terms() { kv grant list --json | jq -c --arg id "$1" '.grants[] | select(.id == $id) | [.integration, .credential, .context, .operations, .rate, .maxUses]'; }
+equal "a renewed grant has the old one's terms" "$(terms "$old")" "$(terms "$new")"
+length() { kv grant list --json | jq -r --arg id "$1" '.grants[] | select(.id == $id) | (.notAfter | fromdate) - (.notBefore | fromdate)'; }
+equal "… and its length" "$(length "$old")" "$(length "$new")"
+session $INTERNAL
+is "… and is the one that is used" grep -q "$new" <(kv session list --json)
+listed() { kv session list --json | holds '.sessions[0] | .integration == "erp-1" and .leases == 1 and .state == "open" and (has("accessToken") | not)'; }
+is "the session list tells whose it is, and no token" listed
+isnt "… to others" as kv-other "$BIN/ksefvault" --socket "$W/run/agent.sock" session list
+end_session || die "the session did not end"
+far=$(new_grant erp-1 --context $INTERNAL --days 90) || die "no grant"
+isnt "a grant that ends in months is not renewed yet" by fin-02 grant renew "$far" --reason "Early"
+is "… and it says from when" grep -q 'renewed from 20' "$W/err"
+isnt "an unknown grant is not renewed" by fin-02 grant renew 01KEBQGH006J9ATSEGBABKZVWC --reason "None"
+kv policy show --json | jq -r .text >"$W/same.yaml"
+equal "a policy does not differ from itself" '{"removed":[],"added":[]}' "$(kv policy diff "$W/same.yaml" --json | jq -c .)"
+printf '%s\n' 'version: 1' 'approvals:' '  default: {finance: 1, custodian: 1}' 'limits:' '  grant-days-max: 30' 'custody-minimum: software' >"$W/other.yaml"
+kv policy diff "$W/other.yaml" >"$W/diff" || die "diff"
+is "another tells what goes and what comes" grep -q '^+ A routine grant lasts at most 30 days.' "$W/diff"
+is "… in Polish, too" grep -q '^+ Zwykłe uprawnienie trwa najwyżej 30 dni.' <(kv policy diff "$W/other.yaml" --lang pl)
 finish
