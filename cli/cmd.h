@@ -7,6 +7,6 @@
 /* The rows of the table of verbs, one array per noun; see verbs.c. */
 extern const struct cli_verb cmd_daily[], cmd_slot[], cmd_vault[], cmd_person[], cmd_key[],
     cmd_credential[], cmd_integration[], cmd_grant[], cmd_request[], cmd_session[], cmd_code[],
-    cmd_policy[], cmd_ledger[];
+    cmd_policy[], cmd_ledger[], cmd_backup[];
 
 #endif
