@@ -18,7 +18,8 @@
  *   vault_session*.c sessions at KSeF and their leases
  *   vault_wait.c     calls that wait for a login or a refresh
  *   vault_qr.c       signatures for QR codes
- *   vault_view.c     answers that only show */
+ *   vault_status.c   what is wrong, and what to do next
+ *   vault_view.c     other answers that only show */
 #ifndef KV_AGENT_VAULT_H
 #define KV_AGENT_VAULT_H
 
@@ -158,6 +159,9 @@ struct vault {
     struct vault_memory *memory;
     struct refusal *refusals;
     struct kv_timer *refusal_timer;
+    enum kv_code ksef_code; /* of the last call, if it did not reach KSeF; else KV_OK */
+    int64_t ksef_since_ms;
+    char ksef_detail[160];
     struct login *logins;
     struct session *sessions;
     bool rules_changed; /* a record of this turn may have taken something away */
@@ -272,6 +276,8 @@ struct entitlement {
 };
 
 /* ---- vault_login.c ---- */
+/* A call reached KSeF, or did not: `status` tells. */
+void vault_note_ksef(struct vault *v, enum kv_code code, const char *detail);
 void vault_call_session_open(struct call *call);
 void vault_logins_clear(struct vault *v);
 typedef void vault_proven_fn(void *ctx, enum kv_code code, const char *detail);

@@ -179,6 +179,23 @@ static const struct kv_field_spec courier_specs[] = {
     {"sent", KV_FIELD_BOOLEAN, 1, false, NULL},
     {NULL, KV_FIELD_END, 0, false, NULL}};
 
+void vault_note_ksef(struct vault *v, enum kv_code code, const char *detail)
+{
+    bool reached = code != KV_E_KSEF_UNREACHABLE && code != KV_E_KSEF_TLS &&
+                   code != KV_E_KSEF_PROXY && code != KV_E_TIMEOUT;
+    if (reached) {
+        v->ksef_code =
+            code == KV_E_STARTING ? v->ksef_code : KV_OK; /* a courier's end says nothing */
+        return;
+    }
+    size_t len = strlen(detail);
+    len = len < sizeof v->ksef_detail ? len : sizeof v->ksef_detail - 1;
+    memcpy(v->ksef_detail, detail, len);
+    v->ksef_detail[len] = '\0';
+    v->ksef_since_ms = v->ksef_code == KV_OK ? vault_now(v) : v->ksef_since_ms;
+    v->ksef_code = code;
+}
+
 /* KSeF refused the call that an intent stands for, and it will be made anew. */
 static void outcome_of_refusal(struct login *login, enum kv_code code,
                                const struct kv_field field[static KV_FIELDS_MAX])
@@ -213,6 +230,7 @@ bool login_good_answer(struct login *login, const struct kv_answer_frame *answer
                        struct kv_field field[static KV_FIELDS_MAX])
 {
     struct kv_err err;
+    vault_note_ksef(login->v, answer->code, answer->detail);
     if (kv_message_read(answer->fields, courier_specs, field, &err) != KV_OK) {
         login_end_badly(login, KV_OUT_UNKNOWN, KV_E_PROTOCOL, err.msg, 0, 0, 0);
         return false;

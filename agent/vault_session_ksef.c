@@ -155,6 +155,7 @@ static void ask(struct session *s, enum kv_frame_op op, const struct kv_secret *
 static void on_ended(void *ctx, const struct kv_answer_frame *answer)
 {
     struct session *s = ctx;
+    vault_note_ksef(s->v, answer->code, answer->detail);
     /* it may be gone already: revoked by its owner, or by a DELETE whose answer was lost */
     bool gone = answer->code == KV_OK || answer->code == KV_E_KSEF_AUTH ||
                 answer->code == KV_E_KSEF_REVOKED;

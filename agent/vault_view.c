@@ -11,7 +11,7 @@
 
 #define ANSWER_MAX (3 * 1024 * 1024)
 
-static void add_time(struct kv_buf *out, const char *name, int64_t ms)
+void vault_view_time(struct kv_buf *out, const char *name, int64_t ms)
 {
     char text[KV_TIME_S_LEN];
     if (ms != KV_TIME_MAX && ms > 0) {
@@ -42,74 +42,7 @@ static void add_line(struct kv_buf *out, const char *name, const struct kv_state
     }
 }
 
-/* ---- status ---- */
-
-static const char *state_word(const struct vault *v)
-{
-    if (v->log == NULL) {
-        return "starting";
-    }
-    switch (kv_log_status(v->log)->state) {
-    case KV_LOG_DAMAGED: return "safe-mode";
-    case KV_LOG_NEWER: return "newer-version";
-    case KV_LOG_EMPTY: return "unfounded";
-    case KV_LOG_GOOD: break;
-    }
-    return !v->started ? "starting" : v->clock_behind ? "clock-behind" : "serving";
-}
-
-static const char *next_step(const struct vault *v)
-{
-    const char *state = state_word(v);
-    if (strcmp(state, "unfounded") == 0) {
-        return v->log_key.type == 0 ? "Bring the log slot up: `ksefvault slot check`."
-                                    : "Found the vault: `ksefvault vault found --help`.";
-    }
-    if (strcmp(state, "safe-mode") == 0) {
-        return "`ksefvault ledger verify` names the first bad place; see docs/operations.md.";
-    }
-    if (strcmp(state, "clock-behind") == 0) {
-        return "Correct the host's clock; revoking and suspending still work.";
-    }
-    for (size_t i = 0; i < v->keeper_count; i++) {
-        const struct keeper *k = &v->keepers[i];
-        if (!k->ready && k->code != KV_E_STARTING) {
-            return kv_code_row(k->code)->next;
-        }
-    }
-    if (strcmp(state, "serving") != 0) {
-        return "Wait a moment.";
-    }
-    if (v->signer_down || v->unsigned_tail) {
-        return kv_code_row(KV_E_LEDGER_SIGNER)->next;
-    }
-    if (kv_state_credential_count(v->state) == 0) {
-        return "Create a credential: `ksefvault credential generate --help`.";
-    }
-    for (size_t i = 0; i < kv_state_request_count(v->state); i++) {
-        if (kv_state_request_at(v->state, i)->state == KV_REQUEST_OPEN) {
-            return "Requests wait for signatures: `ksefvault request list`.";
-        }
-    }
-    return "Nothing.";
-}
-
-static void add_slots(const struct vault *v, struct kv_buf *out)
-{
-    kv_message_begin(out, "slots", KV_FIELD_ARRAY);
-    for (size_t i = 0; i < v->keeper_count; i++) {
-        const struct keeper *k = &v->keepers[i];
-        kv_message_begin(out, "", KV_FIELD_OBJECT);
-        kv_message_str(out, "name", k->slot);
-        kv_message_str(out, "state", k->ready ? "ready" : kv_code_word(k->code));
-        kv_message_str(out, "detail", k->detail);
-        kv_message_str(out, "custody", k->custody);
-        kv_message_str(out, "custodyWhy", k->custody_why);
-        kv_message_str(out, "model", k->model);
-        kv_message_end(out);
-    }
-    kv_message_end(out);
-}
+/* ---- shared ---- */
 
 void vault_view_checkpoint(const struct vault *v, struct kv_buf *out)
 {
@@ -118,50 +51,6 @@ void vault_view_checkpoint(const struct vault *v, struct kv_buf *out)
     cp.root = kv_log_root(v->log, cp.size);
     kv_size_root_print(&cp, text);
     kv_message_str(out, "checkpoint", text);
-}
-
-static void view_status(struct vault *v, const struct call *call, struct kv_buf *out)
-{
-    (void)call;
-    (void)vault_now(v);
-    kv_message_str(out, "state", state_word(v));
-    kv_message_str(out, "next", next_step(v));
-    kv_message_str(out, "vault", v->name);
-    kv_message_str(out, "version", KV_VERSION);
-    kv_message_str(out, "sandbox", KV_SANDBOX ? "on" : "off");
-    kv_message_str(out, "environment", v->environment);
-    add_time(out, "now", kv_time_now_ms());
-    add_slots(v, out);
-    kv_message_str(out, "courier", v->courier == NULL ? "restarting" : "ready");
-    if (v->log == NULL || !v->started) {
-        const struct kv_log_status *st = v->log == NULL ? NULL : kv_log_status(v->log);
-        if (st != NULL && st->bad_what[0] != '\0') {
-            kv_message_number(out, "badRecord", st->bad_seq);
-            kv_message_str(out, "badPlace", st->bad_place);
-            kv_message_str(out, "badWhat", st->bad_what);
-        }
-        return;
-    }
-    kv_message_bool(out, "test", kv_state_is_test(v->state));
-    vault_view_hex(out, "policySha256", kv_state_policy(v->state));
-    kv_message_number(out, "sessions", vault_sessions_count(v));
-    kv_message_number(out, "records", kv_log_size(v->log));
-    kv_message_number(out, "covered", kv_log_covered(v->log));
-    vault_view_checkpoint(v, out);
-    kv_message_str(out, "signer", v->signer_down || v->unsigned_tail ? v->signer_detail : "ready");
-    kv_message_str(out, "anchors",
-                   "approvals name checkpoints; a disk put back as a whole is seen only with a "
-                   "later checkpoint kept elsewhere (ledger verify --expect)");
-    kv_message_str(out, "enforcement", "software-policy");
-}
-
-static void view_health(struct vault *v, const struct call *call, struct kv_buf *out)
-{
-    (void)call;
-    (void)vault_now(v);
-    kv_message_str(out, "state", state_word(v));
-    kv_message_bool(out, "serving",
-                    v->started && !v->signer_down && !v->unsigned_tail && !v->clock_behind);
 }
 
 /* ---- requests ---- */
@@ -177,7 +66,7 @@ static void add_decisions(const struct kv_request *r, struct kv_buf *out)
         kv_message_str(out, "decision", d->approve ? "approve" : "deny");
         kv_message_bool(out, "counts", d->counts);
         kv_message_str(out, "key", d->key);
-        add_time(out, "recorded", d->recorded_ms);
+        vault_view_time(out, "recorded", d->recorded_ms);
         kv_message_number(out, "record", d->seq);
         kv_message_end(out);
     }
@@ -243,10 +132,10 @@ static void add_request(struct vault *v, const struct kv_request *r, bool whole,
     kv_message_str(out, "requester", r->requester);
     kv_message_bool(out, "byIntegration", r->by_integration);
     kv_message_str(out, "confirmationCode", code);
-    add_time(out, "issued", r->issued_ms);
-    add_time(out, "collectUntil", r->collect_until_ms);
-    add_time(out, "notBefore", r->not_before_ms);
-    add_time(out, "notAfter", r->not_after_ms);
+    vault_view_time(out, "issued", r->issued_ms);
+    vault_view_time(out, "collectUntil", r->collect_until_ms);
+    vault_view_time(out, "notBefore", r->not_before_ms);
+    vault_view_time(out, "notAfter", r->not_after_ms);
     kv_message_number(out, "record", r->open_seq);
     add_decisions(r, out);
     add_who_may(v, r, out);
@@ -350,8 +239,8 @@ static void view_persons(struct vault *v, const struct call *call, struct kv_buf
                                : key->retired_ms != 0              ? "retired"
                                : vault_now(v) >= key->not_after_ms ? "ended"
                                                                    : "good");
-                add_time(out, "from", key->valid_from_ms);
-                add_time(out, "until", key->not_after_ms);
+                vault_view_time(out, "from", key->valid_from_ms);
+                vault_view_time(out, "until", key->not_after_ms);
                 kv_message_end(out);
             }
         }
@@ -425,8 +314,8 @@ static void view_credentials(struct vault *v, const struct call *call, struct kv
         if (c->rung[0] != '\0') {
             kv_message_str(out, "rung", c->rung);
         }
-        add_time(out, "from", c->active ? c->from_ms : 0);
-        add_time(out, "to", c->active ? c->to_ms : 0);
+        vault_view_time(out, "from", c->active ? c->from_ms : 0);
+        vault_view_time(out, "to", c->active ? c->to_ms : 0);
         add_line(out, "contexts", c->request->text, KV_KEY_CONTEXTS);
         add_line(out, "businessOwner", c->request->text, KV_KEY_BUSINESS_OWNER);
         add_line(out, "technicalCustodian", c->request->text, KV_KEY_TECHNICAL_CUSTODIAN);
@@ -482,8 +371,8 @@ static void view_grants(struct vault *v, const struct call *call, struct kv_buf 
         add_line(out, "rate", g->request->text, KV_KEY_RATE);
         add_line(out, "maxUses", g->request->text, KV_KEY_MAX_USES);
         kv_message_number(out, "uses", g->uses);
-        add_time(out, "notBefore", g->request->not_before_ms);
-        add_time(out, "notAfter", g->request->not_after_ms);
+        vault_view_time(out, "notBefore", g->request->not_before_ms);
+        vault_view_time(out, "notAfter", g->request->not_after_ms);
         kv_message_number(out, "record", g->seq);
         kv_message_end(out);
     }
@@ -555,11 +444,9 @@ static enum kv_code view_explain(struct vault *v, const struct call *call, struc
 
 /* ---- dispatch ---- */
 
-typedef void shows(struct vault *v, const struct call *call, struct kv_buf *out);
-
-static shows *const showing[KV_CALL_COUNT] = {
-    [KV_CALL_STATUS] = view_status,
-    [KV_CALL_HEALTH] = view_health,
+static vault_shows_fn *const showing[KV_CALL_COUNT] = {
+    [KV_CALL_STATUS] = vault_view_status,
+    [KV_CALL_HEALTH] = vault_view_health,
     [KV_CALL_REQUESTS] = view_requests,
     [KV_CALL_PERSONS] = view_persons,
     [KV_CALL_QUORUM] = view_quorum,

@@ -6,13 +6,27 @@
 
 static bool shown_elsewhere(const char *key)
 {
-    static const char *const keys[] = {"vault", "state", "next", "slots"};
+    static const char *const keys[] = {"vault", "state", "next", "slots", "attention"};
     for (size_t i = 0; i < KV_COUNT(keys); i++) {
         if (strcmp(keys[i], key) == 0) {
             return true;
         }
     }
     return false;
+}
+
+static void put_attention(const json_t *items)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(items, i, item)
+    {
+        cli_say("%s", "  ! ");
+        cli_put(stdout, kv_bytes_str(cli_str(item, "what")));
+        cli_say("\n    ");
+        cli_put(stdout, kv_bytes_str(cli_str(item, "next")));
+        cli_say("\n");
+    }
 }
 
 enum kv_code cmd_status(struct cli *cli, struct kv_err *err)
@@ -44,6 +58,7 @@ enum kv_code cmd_status(struct cli *cli, struct kv_err *err)
     if (json_is_array(cli_member(answer.body, "slots"))) {
         cli_put_table(cli_member(answer.body, "slots"), slots, "no slots");
     }
+    put_attention(cli_member(answer.body, "attention"));
     cli_put_member("next", answer.body, "next");
     kv_api_answer_clear(&answer);
     return KV_OK;

@@ -179,4 +179,16 @@ printf '%s\n' 'version: 1' 'approvals:' '  default: {finance: 1, custodian: 1}' 
 kv policy diff "$W/other.yaml" >"$W/diff" || die "diff"
 is "another tells what goes and what comes" grep -q '^+ A routine grant lasts at most 30 days.' "$W/diff"
 is "… in Polish, too" grep -q '^+ Zwykłe uprawnienie trwa najwyżej 30 dni.' <(kv policy diff "$W/other.yaml" --lang pl)
+
+# ---- the status, in one screen ----
+
+attends() { agent_answers | holds 'any(.attention[]; .what | test($about))' --arg about "$1"; }
+# the policy lets grants be renewed 30 days before their end: this one in three seconds
+ending=$(new_grant erp-1 --context $OTHER_NIP --seconds $((30 * 86400 + 3))) || die "no grant"
+is "a grant that can be renewed is told" wait_for 10 attends "^The grant of erp-1 ends at"
+by fin-01 integration suspend erp-1 --reason "A look" || die "suspend"
+is "a suspended integration is told" attends "^Integration erp-1 is suspended"
+is "… with what to do about it" grep -q 'integration resume' <(kv status)
+by fin-02 integration resume erp-1 --reason "Looked at" >/dev/null || die "resume"
+is "what waits is told" wait_for 5 attends 'for signatures'
 finish

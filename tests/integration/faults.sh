@@ -229,5 +229,7 @@ GRANT=$(new_grant erp-1 --context $NIP) || exit 1
 kill "$world_ksef_pid"; wait "$world_ksef_pid" 2>/dev/null
 session "$NIP"
 refused "a KSeF that is not there" ksef.unreachable 502
+attends() { agent_answers | holds 'any(.attention[]; .what | test($about))' --arg about "$1"; }
+is "the status says so, and since when" attends '^KSeF, since 20'
 is "the trail verifies" verify
 finish
