@@ -38,6 +38,7 @@ struct kv_channel {
     enum kv_role self, peer;
     kv_channel_frame_fn *on_frame;
     kv_channel_gone_fn *on_gone;
+    kv_channel_gone_fn *on_timeout; /* may be NULL */
     void *ctx;
     uint32_t next_request;
     struct question *questions[BUCKETS];
@@ -282,6 +283,9 @@ static void on_timer(void *ctx)
     while (!channel->doomed && (q = due_question(channel, now, &next)) != NULL) {
         answer(take_question(channel, q->request), KV_E_TIMEOUT, "no answer within the deadline",
                KV_BYTES_NULL);
+        if (!channel->doomed && channel->on_timeout != NULL) {
+            channel->on_timeout(channel->ctx, channel);
+        }
     }
     channel->busy = false;
     if (channel->doomed) {
@@ -543,4 +547,9 @@ void kv_channel_free(struct kv_channel *channel)
     if (!channel->busy) {
         destroy(channel);
     }
+}
+
+void kv_channel_on_timeout(struct kv_channel *channel, kv_channel_gone_fn *fn)
+{
+    channel->on_timeout = fn;
 }

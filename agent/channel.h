@@ -46,6 +46,8 @@ KV_MUST_USE enum kv_code kv_channel_ask(struct kv_channel *channel, enum kv_fram
 /* Answer the question `request`; `fields` may be longer than one frame. */
 void kv_channel_reply(struct kv_channel *channel, uint32_t request, enum kv_code code,
                       const char *detail, struct kv_bytes fields);
+/* `fn` is told whenever a question finds no answer within its deadline, after its own callback. */
+void kv_channel_on_timeout(struct kv_channel *channel, kv_channel_gone_fn *fn);
 /* What was gathered leaves now: for one who is about to end. */
 void kv_channel_flush(struct kv_channel *channel);
 /* Forget all questions of `ctx`: their `fn` is not called any more. */

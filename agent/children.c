@@ -92,6 +92,10 @@ static void on_configured(void *ctx, const struct kv_answer_frame *answer)
            "program=%s slot=%s code=%s detail=\"%s\"", kv_child_program(child->role), label(child),
            kv_code_word(answer->code), answer->detail);
     child->ready = answer->code == KV_OK;
+    if (answer->code == KV_E_TIMEOUT && child->pid != 0) { /* a login has had its 60 s */
+        child->hangs = true;
+        (void)kill(child->pid, SIGKILL); /* ours, and not yet waited for */
+    }
     child->latched = answer->code == KV_E_TOKEN_PIN || answer->code == KV_E_TOKEN_PIN_LOW ||
                      answer->code == KV_E_TOKEN_PIN_LOCKED || answer->code == KV_E_TOKEN_LATCHED;
     kv_supervisor_tell(child->sup, child, answer->code, answer->detail);
@@ -360,6 +364,28 @@ static void unlock(struct kv_supervisor *sup, struct kv_channel *channel,
                      KV_BYTES_NULL);
 }
 
+/* The vault found no answer in time. A keeper that has logged in may be ended; one that has not yet
+ * has a deadline of its own. */
+static void hangs(struct kv_supervisor *sup, const struct kv_frame *frame)
+{
+    static const struct kv_field_spec specs[] = {
+        {"slot", KV_FIELD_STRING, KV_ID_LEN - 1, true, NULL}, {NULL, KV_FIELD_END, 0, false, NULL}};
+    struct kv_field fields[KV_FIELDS_MAX];
+    struct kv_err err;
+    if (kv_message_read(frame->body, specs, fields, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "hangs", &err);
+        return;
+    }
+    for (size_t i = 0; i < sup->child_count; i++) {
+        struct kv_child *child = &sup->children[i];
+        if (child->slot != NULL && kv_bytes_is(fields[0].value, child->slot->name) &&
+            child->ready && child->pid != 0) {
+            child->hangs = true;
+            (void)kill(child->pid, SIGKILL); /* ours, and not yet waited for */
+        }
+    }
+}
+
 static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd)
 {
     struct kv_child *child = ctx;
@@ -368,6 +394,8 @@ static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_fram
         attest(child, frame, fd);
     } else if (frame->op == KV_FRAME_SLOT_UNLOCK) {
         unlock(child->sup, channel, frame);
+    } else if (frame->op == KV_FRAME_SLOT_HANGS) {
+        hangs(child->sup, frame);
     }
     kv_close_fdp(&fd);
 }
@@ -443,9 +471,10 @@ static void ended(struct kv_child *child, int status)
         }
     } else if (child->ready) {
         /* one that never came up has told why already */
-        kv_supervisor_tell(sup, child, KV_E_STARTING, "restarting");
+        kv_supervisor_tell(sup, child, child->hangs ? KV_E_TOKEN_TIMEOUT : KV_E_STARTING,
+                           child->hangs ? "the module did not answer" : "restarting");
     }
-    child->ready = false;
+    child->ready = child->hangs = false;
     if (!child->latched) {
         later(child);
     }

@@ -20,6 +20,7 @@ struct kv_child {
     int peer_fd;                       /* the vault's end of the pair vault–child, until sent */
     struct kv_timer *respawn;
     int64_t born_ms, backoff_ms;
+    bool hangs;   /* killed for that */
     bool ready;   /* it answered that it serves */
     bool latched; /* a keeper whose PIN was refused: waits for `slot unlock` */
 };

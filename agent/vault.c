@@ -162,6 +162,31 @@ static void on_gone(void *ctx, struct kv_channel *channel)
     }
 }
 
+/* A module that hangs would keep its keeper for good: the supervisor ends and replaces it. */
+static void on_keeper_timeout(void *ctx, struct kv_channel *channel)
+{
+    struct vault *v = ctx;
+    struct kv_err err;
+    struct kv_buf body;
+    for (size_t i = 0; i < v->keeper_count; i++) {
+        struct keeper *keeper = &v->keepers[i];
+        if (keeper->channel != channel || !keeper->ready) {
+            continue;
+        }
+        keeper->ready = false;
+        keeper->code = KV_E_TOKEN_TIMEOUT;
+        memcpy(keeper->detail, "the module does not answer; it is started anew", 47);
+        kv_log(KV_LOG_ERROR, "slot-hangs", "slot=%s", keeper->slot);
+        kv_buf_init(&body, 128);
+        kv_message_str(&body, "slot", keeper->slot);
+        if (kv_channel_send(v->supervisor, KV_FRAME_SLOT_HANGS, kv_buf_bytes(&body), -1, &err) !=
+            KV_OK) {
+            kv_log_err(KV_LOG_ERROR, "slot-hangs", &err);
+        }
+        kv_buf_clear(&body);
+    }
+}
+
 static void replace(struct vault *v, struct kv_channel **at, struct kv_channel *fresh)
 {
     if (*at != NULL) {
@@ -202,6 +227,7 @@ static void on_peer(struct vault *v, const struct kv_frame *frame, int fd)
     } else {
         struct keeper *keeper = keeper_of(v, slot);
         replace(v, &keeper->channel, fresh);
+        kv_channel_on_timeout(fresh, on_keeper_timeout);
         keeper->ready = false;
         /* until it tells, what its predecessor died of says more than that it starts */
         keeper->code = keeper->code == KV_OK ? KV_E_STARTING : keeper->code;

@@ -309,7 +309,8 @@ static void hand_over(struct login *login)
     free_login(login);
 }
 
-/* A session that a crash would leave open is not begun: it is ended at once. */
+/* A session that a crash would leave open is not begun: it is ended at once. Only where the token
+ * cannot wrap at all there is none without that. */
 static void on_kept(void *ctx, const struct kv_answer_frame *answer)
 {
     struct login *login = ctx;
@@ -317,7 +318,11 @@ static void on_kept(void *ctx, const struct kv_answer_frame *answer)
     if (record_outcome(login, KV_OUT_OK, KV_OK, login->redeemed_http, 0, &err) != KV_OK) {
         vault_fatal(login->v, &err);
     }
-    if (answer->code == KV_OK) {
+    if (answer->code == KV_E_TOKEN_MECHANISM) { /* this token can keep nothing: known, and told */
+        kv_log(KV_LOG_WARNING, "session-not-kept", "slot=%s detail=\"%s\"", login->who.slot,
+               answer->detail);
+    }
+    if (answer->code == KV_OK || answer->code == KV_E_TOKEN_MECHANISM) {
         hand_over(login);
         return;
     }

@@ -48,6 +48,11 @@ static void on_document(void *ctx, const struct kv_answer_frame *answer)
     struct login *login = ctx;
     struct kv_field field[KV_FIELDS_MAX];
     struct kv_err err;
+    const struct keeper *keeper = vault_keeper(login->v, login->who.slot);
+    if (answer->code == KV_E_STARTING && keeper != NULL && keeper->code != KV_OK) {
+        login_fail(login, keeper->code, keeper->detail, 1); /* what it died of says more */
+        return;
+    }
     if (answer->code != KV_OK) {
         login_fail(login, answer->code, answer->detail, 1);
         return;
