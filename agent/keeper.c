@@ -25,7 +25,13 @@
 /* A token that is gone is found again by starting anew: one login per process. */
 static void give_up_if_gone(struct keeper *k, enum kv_code code)
 {
-    if (code == KV_E_TOKEN_ABSENT || code == KV_E_TOKEN_MODULE) {
+    uint8_t byte;
+    struct kv_err err;
+    bool gone = code == KV_E_TOKEN_ABSENT || code == KV_E_TOKEN_MODULE;
+    if (code == KV_E_TOKEN) { /* only this operation, or everything? a module has many words */
+        gone = kv_token_random(k->token, &byte, 1, &err) != KV_OK;
+    }
+    if (gone) {
         kv_log(KV_LOG_WARNING, "token-gone", "code=%s", kv_code_word(code));
         kv_loop_stop(k->loop);
     }
