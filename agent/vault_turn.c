@@ -71,6 +71,12 @@ static enum kv_code space_of(struct vault *v, const struct kv_log_space **out, s
     if (!v->space_known && kv_log_space(v->log, &v->space, err) != KV_OK) {
         return err->code;
     }
+    /* room again, only the reserve is not full yet: who asks now need not come a second time */
+    if (!v->space_known && v->space.low && v->space.free >= KV_LOG_FREE_MIN &&
+        (kv_log_reserve_fill(v->log, err) != KV_OK ||
+         kv_log_space(v->log, &v->space, err) != KV_OK)) {
+        return err->code;
+    }
     v->space_known = true;
     *out = &v->space;
     return KV_OK;

@@ -178,6 +178,7 @@ started() { # a world with a slot and an agent, unfounded
     mkdir -p "$W/erp" && cp /usr/bin/curl "$W/erp/connector" && chmod 0755 "$W/erp" "$W/erp/connector"
     CONNECTOR=$W/erp/connector
     world_slot >"$W/out" 2>&1 || die "slot init: $(cat "$W/out")"
+    [ "$(type -t before_start)" != function ] || before_start # of the test
     agent_start
 }
 
