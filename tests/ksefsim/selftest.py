@@ -1176,6 +1176,8 @@ class FaultTest(Base):
     def test_every_endpoint(self):
         calls = {"challenge": ("POST", "/auth/challenge"),
                  "xades": ("POST", "/auth/xades-signature"),
+                 "public-keys": ("GET", "/security/public-key-certificates"),
+                 "ksef-token": ("POST", "/auth/ksef-token"),
                  "status": ("GET", "/auth/x"), "redeem": ("POST", "/auth/token/redeem"),
                  "refresh": ("POST", "/auth/token/refresh"),
                  "auth-sessions": ("GET", "/auth/sessions"),
