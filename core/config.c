@@ -2,11 +2,10 @@
 
 #include "core/buf.h"
 #include "core/parse.h"
+#include "core/yaml.h"
 
-#include <cyaml/cyaml.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -48,6 +47,7 @@ static const cyaml_schema_field_t ksef_fields[] = {
     TEXT_OPT("ca-file", struct kv_config_ksef, ca_file),
     TEXT_OPT("proxy", struct kv_config_ksef, proxy),
     TEXT_OPT("proxy-credentials", struct kv_config_ksef, proxy_credentials),
+    TEXT_OPT("allowed-ips", struct kv_config_ksef, allowed_ips),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t config_fields[] = {
@@ -67,32 +67,6 @@ static const cyaml_schema_field_t config_fields[] = {
 static const cyaml_schema_value_t config_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct kv_config, config_fields),
 };
-
-/* libcyaml tells what is wrong only to its log: keep the first line of it. */
-struct complaint {
-    char text[128];
-};
-
-static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args) KV_PRINTF(3, 0);
-
-static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
-{
-    struct complaint *complaint = ctx;
-    if (level == CYAML_LOG_ERROR && complaint->text[0] == '\0') {
-        int n = vsnprintf(complaint->text, sizeof complaint->text, fmt, args);
-        (void)n; /* cut is fine: it is a message */
-        complaint->text[strcspn(complaint->text, "\n")] = '\0';
-    }
-}
-
-static cyaml_config_t reader(struct complaint *complaint)
-{
-    return (cyaml_config_t){.log_fn = on_log,
-                            .log_ctx = complaint,
-                            .log_level = CYAML_LOG_ERROR,
-                            .mem_fn = cyaml_mem,
-                            .flags = CYAML_CFG_NO_ALIAS};
-}
 
 static enum kv_code slurp(const char *path, struct kv_buf *buf, struct kv_err *err)
 {
@@ -218,19 +192,12 @@ enum kv_code kv_config_load(const char *path, struct kv_config **out, struct kv_
     if (code == KV_OK && !kv_utf8_valid(kv_buf_bytes(&text))) {
         code = KV_REFUSE(err, KV_E_CONFIG, "%.120s is not UTF-8", path);
     }
-    struct complaint complaint = {""};
-    cyaml_config_t cyaml = reader(&complaint);
-    struct kv_config *config = NULL;
-    if (code == KV_OK) {
-        /* never NULL, which libyaml asserts against, even for an empty file */
-        const uint8_t *yaml = (const uint8_t *)kv_buf_str(&text);
-        cyaml_err_t rc =
-            cyaml_load_data(yaml, text.len, &cyaml, &config_schema, (cyaml_data_t **)&config, NULL);
-        if (rc != CYAML_OK) {
-            code = KV_REFUSE(err, KV_E_CONFIG, "%.80s: %s", path,
-                             complaint.text[0] != '\0' ? complaint.text : cyaml_strerror(rc));
-        }
+    struct kv_yaml_fault fault;
+    void *loaded = NULL;
+    if (code == KV_OK && !kv_yaml_load(kv_buf_bytes(&text), &config_schema, &loaded, &fault)) {
+        code = KV_REFUSE(err, KV_E_CONFIG, "%.60s: %.64s %.64s", path, fault.what, fault.where);
     }
+    struct kv_config *config = loaded;
     if (code == KV_OK && config == NULL) {
         code = KV_REFUSE(err, KV_E_CONFIG, "%.120s is empty", path);
     }
@@ -251,12 +218,7 @@ enum kv_code kv_config_load(const char *path, struct kv_config **out, struct kv_
 
 void kv_config_free(struct kv_config *config)
 {
-    if (config != NULL) {
-        struct complaint ignored = {""};
-        cyaml_config_t cyaml = reader(&ignored);
-        cyaml_err_t rc = cyaml_free(&cyaml, &config_schema, config, 0);
-        assert(rc == CYAML_OK);
-    }
+    kv_yaml_free(&config_schema, config);
 }
 
 void kv_config_freep(struct kv_config **config)

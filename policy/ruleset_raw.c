@@ -1,10 +1,7 @@
 #include "policy/ruleset_raw.h"
 
 #include "core/parse.h"
-
-#include <cyaml/cyaml.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include "core/yaml.h"
 
 #define TEXT_MAX 64 /* bytes of a scalar */
 
@@ -190,48 +187,16 @@ unsigned kv_raw_ruleset_line(struct kv_bytes text, const char *parent, const cha
     return 0;
 }
 
-/* libcyaml tells what is wrong only to its log: its first line says what, the third where. */
-struct complaint {
-    char what[128];
-    char where[128];
-    unsigned lines;
-};
-
-KV_PRINTF(3, 0)
-static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
-{
-    struct complaint *complaint = ctx;
-    char *to = complaint->lines == 0 ? complaint->what : complaint->where;
-    if (level == CYAML_LOG_ERROR && (complaint->lines == 0 || complaint->lines == 2)) {
-        int n = vsnprintf(to, sizeof complaint->what, fmt, args);
-        (void)n; /* cut is fine: it is a message */
-        to[strcspn(to, "\n")] = '\0';
-    }
-    complaint->lines++;
-}
-
-static cyaml_config_t reader(struct complaint *complaint)
-{
-    return (cyaml_config_t){.log_fn = on_log,
-                            .log_ctx = complaint,
-                            .log_level = CYAML_LOG_ERROR,
-                            .mem_fn = cyaml_mem,
-                            .flags = CYAML_CFG_NO_ALIAS};
-}
-
-static enum kv_code complain(struct kv_bytes text, const struct complaint *complaint,
+static enum kv_code complain(struct kv_bytes text, const struct kv_yaml_fault *fault,
                              struct kv_err *err)
 {
-    static const char unexpected[] = "Load: Unexpected key: ";
-    static const char prefix[] = "Load: ";
-    if (strncmp(complaint->what, unexpected, sizeof unexpected - 1) == 0) {
-        const char *key = complaint->what + sizeof unexpected - 1;
+    static const char unexpected[] = "Unexpected key: ";
+    if (strncmp(fault->what, unexpected, sizeof unexpected - 1) == 0) {
+        const char *key = fault->what + sizeof unexpected - 1;
         return KV_REFUSE(err, KV_E_POLICY_TEXT, "line %u: unknown key '%.60s'",
                          kv_raw_ruleset_line(text, "", key), key);
     }
-    size_t skip = strncmp(complaint->what, prefix, sizeof prefix - 1) == 0 ? sizeof prefix - 1 : 0;
-    const char *where = complaint->where + strspn(complaint->where, " ");
-    return KV_REFUSE(err, KV_E_POLICY_TEXT, "%.90s %.90s", complaint->what + skip, where);
+    return KV_REFUSE(err, KV_E_POLICY_TEXT, "%.90s %.90s", fault->what, fault->where);
 }
 
 enum kv_code kv_raw_ruleset_load(struct kv_bytes text, struct kv_raw_ruleset **out,
@@ -245,14 +210,10 @@ enum kv_code kv_raw_ruleset_load(struct kv_bytes text, struct kv_raw_ruleset **o
     if (code != KV_OK) {
         return code;
     }
-    struct complaint complaint = {.lines = 0};
-    cyaml_config_t config = reader(&complaint);
-    struct kv_raw_ruleset *raw = NULL;
-    static const uint8_t nothing[1] = {0};
-    cyaml_err_t rc = cyaml_load_data(text.len == 0 ? nothing : text.ptr, text.len, &config,
-                                     &ruleset_schema, (cyaml_data_t **)&raw, NULL);
-    if (rc != CYAML_OK) {
-        return complain(text, &complaint, err);
+    struct kv_yaml_fault fault;
+    void *raw = NULL;
+    if (!kv_yaml_load(text, &ruleset_schema, &raw, &fault)) {
+        return complain(text, &fault, err);
     }
     if (raw == NULL) { /* libcyaml: an empty text is no failure */
         return KV_REFUSE(err, KV_E_POLICY_TEXT, "the text is empty");
@@ -263,11 +224,6 @@ enum kv_code kv_raw_ruleset_load(struct kv_bytes text, struct kv_raw_ruleset **o
 
 void kv_raw_ruleset_freep(struct kv_raw_ruleset **raw)
 {
-    if (*raw != NULL) {
-        struct complaint ignored = {.lines = 0};
-        cyaml_config_t config = reader(&ignored);
-        cyaml_err_t rc = cyaml_free(&config, &ruleset_schema, *raw, 0);
-        assert(rc == CYAML_OK);
-        *raw = NULL;
-    }
+    kv_yaml_free(&ruleset_schema, *raw);
+    *raw = NULL;
 }
