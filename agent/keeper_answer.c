@@ -3,6 +3,7 @@
 
 #include "core/name.h"
 #include "core/parse.h"
+#include "ksef/allowedips.h"
 #include "ksef/authrequest.h"
 #include "ksef/certificate.h"
 #include "ksef/qr.h"
@@ -145,6 +146,7 @@ static const struct kv_field_spec login_specs[] = {
     {"context", KV_FIELD_STRING, KV_CONTEXT_LEN - 1, true, NULL},
     {"time", KV_FIELD_NUMBER, KV_NUMBER_MAX, true, NULL},
     {"certificate", KV_FIELD_OCTETS, KV_CERTIFICATE_MAX, true, NULL},
+    {"allowed-ips", KV_FIELD_STRING, KV_ALLOWED_IPS_LEN - 1, false, NULL},
     {NULL, KV_FIELD_END, 0, false, NULL}};
 
 static enum kv_code on_login(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
@@ -159,7 +161,8 @@ static enum kv_code on_login(struct keeper *k, const struct kv_field *field, str
                                             .context = field[2].value,
                                             .subject = KV_AUTH_SUBJECT_CERTIFICATE,
                                             .signing_time_ms = (int64_t)field[3].number,
-                                            .certificate = field[4].value};
+                                            .certificate = field[4].value,
+                                            .allowed_ips = field[5].value};
     if (!text_of(&field[0], label, sizeof label)) {
         return KV_REFUSE(err, KV_E_PROTOCOL, "label");
     }

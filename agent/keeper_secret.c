@@ -4,6 +4,7 @@
  * process only encrypted to KSeF; it is opened for that, and wiped. */
 #include "agent/keeper.h"
 
+#include "ksef/allowedips.h"
 #include "ksef/tokenlogin.h"
 #include "ledger/file.h"
 
@@ -50,6 +51,7 @@ const struct kv_field_spec keeper_token_login_specs[] = {
     {"context", KV_FIELD_STRING, KV_CONTEXT_LEN - 1, true, NULL},
     {"timestamp", KV_FIELD_NUMBER, KV_NUMBER_MAX, true, NULL},
     {"certificate", KV_FIELD_OCTETS, KV_CERTIFICATE_MAX, true, NULL},
+    {"allowed-ips", KV_FIELD_STRING, KV_ALLOWED_IPS_LEN - 1, false, NULL},
     {NULL, KV_FIELD_END, 0, false, NULL}};
 
 static enum kv_code bind(const struct kv_field *field, const char *purpose, struct binding *out,
@@ -275,7 +277,8 @@ enum kv_code keeper_on_token_login(struct keeper *k, const struct kv_field *fiel
     struct kv_token_login_params params = {.challenge = field[B_OWN].value,
                                            .context = field[B_OWN + 1].value,
                                            .timestamp_ms = (int64_t)field[B_OWN + 2].number,
-                                           .certificate = field[B_OWN + 3].value};
+                                           .certificate = field[B_OWN + 3].value,
+                                           .allowed_ips = field[B_OWN + 4].value};
     if (bind(field, "token", &b, err) != KV_OK || fetch(k, &b, &token, err) != KV_OK) {
         return err->code;
     }

@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "core/secret.h"
+#include "ksef/allowedips.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -172,6 +173,8 @@ static void configure_vault(const struct kv_supervisor *sup, struct kv_buf *out)
         add_hash_of(out, config->slots[i].name, config->slots[i].module);
     }
     kv_message_end(out);
+    kv_message_str(out, "allowed-ips",
+                   config->ksef->allowed_ips == NULL ? "" : config->ksef->allowed_ips);
 }
 
 static void add_texts(struct kv_buf *out, const char *name, char *const *texts, unsigned count)
@@ -310,21 +313,41 @@ static enum kv_code find_programs(struct kv_supervisor *sup, struct kv_err *err)
     return KV_OK;
 }
 
+/* What the layer of the configuration cannot know: the form of KSeF's lists of addresses. */
+static enum kv_code load(const char *path, struct kv_config **out, struct kv_hash *digest,
+                         struct kv_err *err)
+{
+    if (kv_config_load(path, out, digest, err) != KV_OK) {
+        return err->code;
+    }
+    const char *list = (*out)->ksef->allowed_ips;
+    struct kv_err why;
+    if (list == NULL || strcmp(list, "challenge") == 0 ||
+        (list[0] != '\0' && kv_allowed_ips_check(kv_bytes_str(list), &why) == KV_OK)) {
+        return KV_OK;
+    }
+    return KV_REFUSE(err, KV_E_CONFIG, "%.80s: ksef: allowed-ips is 'challenge' or a list: %.120s",
+                     path, list[0] == '\0' ? "it is empty" : why.msg);
+}
+
 static enum kv_code run(const char *path, bool only_check, struct kv_err *err)
 {
     KV_CLEANUP(kv_config_freep) struct kv_config *config = NULL;
-    struct kv_supervisor *sup = calloc(1, sizeof *sup);
     struct kv_hash digest;
-    if (sup == NULL || kv_config_load(path, &config, &digest, err) != KV_OK || only_check) {
-        free(sup);
-        return config != NULL ? KV_OK : err->code;
+    enum kv_code code = load(path, &config, &digest, err);
+    if (code != KV_OK || only_check) {
+        return code;
+    }
+    struct kv_supervisor *sup = calloc(1, sizeof *sup);
+    if (sup == NULL) {
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "out of memory for the programs");
     }
     sup->config = config;
     sup->listener = -1;
     sup->child_signals = -1;
     kv_hash_base64(&digest, sup->config_sha256);
     bool own_socket = false;
-    enum kv_code code = folders(config, err);
+    code = folders(config, err);
     code = code != KV_OK ? code : find_programs(sup, err);
     code = code != KV_OK ? code : listener(config->socket, &sup->listener, &own_socket, err);
     code = code != KV_OK ? code : kv_program_limits(err);

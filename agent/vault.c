@@ -266,6 +266,7 @@ static const struct kv_field_spec config_specs[] = {
     {"config", KV_FIELD_STRING, KV_HASH_BASE64_LEN - 1, true, NULL},
     {"programs", KV_FIELD_OBJECT, 0, true, NULL},
     {"modules", KV_FIELD_OBJECT, 0, true, NULL},
+    {"allowed-ips", KV_FIELD_STRING, KV_ALLOWED_IPS_LEN - 1, true, NULL},
     {NULL, KV_FIELD_END, 0, false, NULL}};
 
 static enum kv_code open_folder(struct vault *v, struct kv_err *err)
@@ -301,7 +302,8 @@ static enum kv_code configure(struct vault *v, const struct kv_frame *frame, str
                 kv_field_copy(&field[1], v->state_dir, sizeof v->state_dir) &&
                 kv_field_copy(&field[2], v->log_slot, sizeof v->log_slot) &&
                 kv_field_copy(&field[3], v->environment, sizeof v->environment) &&
-                kv_field_copy(&field[4], v->config_sha256, sizeof v->config_sha256);
+                kv_field_copy(&field[4], v->config_sha256, sizeof v->config_sha256) &&
+                kv_field_copy(&field[7], v->allowed_ips, sizeof v->allowed_ips);
     int n = snprintf(v->origin, sizeof v->origin, "%s/audit", v->name);
     assert(fits && n > 0 && (size_t)n < sizeof v->origin);
     kv_buf_add_bytes(&v->programs, field[5].value);

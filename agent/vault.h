@@ -28,6 +28,7 @@
 #include "core/config.h"
 #include "core/record.h"
 #include "core/secret.h"
+#include "ksef/allowedips.h"
 #include "ledger/log.h"
 #include "policy/state.h"
 
@@ -122,6 +123,7 @@ struct vault {
 
     /* configuration */
     char name[KV_VAULT_LEN], origin[KV_ORIGIN_LEN];
+    char allowed_ips[KV_ALLOWED_IPS_LEN]; /* for logins; "challenge": the address that KSeF saw */
     char state_dir[256], log_slot[KV_ID_LEN], environment[8], config_sha256[KV_HASH_BASE64_LEN];
     struct kv_buf programs, modules; /* messages: name → SHA-256 */
 

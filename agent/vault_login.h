@@ -21,6 +21,7 @@ struct login {
     struct kv_buf document;
     char challenge[KV_REF_LEN];
     int64_t timestamp_ms; /* of the challenge */
+    char client_ip[64];   /* as KSeF saw us then */
     bool has_offset;
     int64_t offset_ms; /* KSeF's clock minus ours */
     bool key_refused;  /* KSeF did not know its own key: fetched anew once */

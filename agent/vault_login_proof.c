@@ -85,6 +85,26 @@ static void ask_keeper(struct login *login, enum kv_frame_op op, struct kv_bytes
     }
 }
 
+/* From where the access token may be used: as configured, or from where KSeF saw us. An address
+ * that is no IPv4 cannot be named to KSeF. */
+static bool add_allowed_ips(struct login *login, struct kv_buf *body)
+{
+    const char *list = login->v->allowed_ips;
+    struct kv_err err;
+    if (strcmp(list, "challenge") == 0) {
+        list = login->client_ip;
+        if (list[0] == '\0' || kv_allowed_ips_check(kv_bytes_str(list), &err) != KV_OK) {
+            login_fail(login, KV_E_CONFIG,
+                       "allowed-ips is 'challenge', but KSeF saw no IPv4 address of ours", 0);
+            return false;
+        }
+    }
+    if (list[0] != '\0') {
+        kv_message_str(body, "allowed-ips", list);
+    }
+    return true;
+}
+
 static void sign(struct login *login)
 {
     struct vault *v = login->v;
@@ -102,7 +122,9 @@ static void sign(struct login *login)
         kv_message_str(&body, "context", login->ctx);
         kv_message_number(&body, "time", (uint64_t)(vault_now(v) - BACKDATE_MS));
         kv_message_octets(&body, "certificate", kv_buf_bytes(&certificate));
-        ask_keeper(login, KV_FRAME_SIGN_LOGIN, kv_buf_bytes(&body));
+        if (add_allowed_ips(login, &body)) {
+            ask_keeper(login, KV_FRAME_SIGN_LOGIN, kv_buf_bytes(&body));
+        }
     }
     kv_buf_clear(&certificate);
     kv_buf_clear(&body);
@@ -125,7 +147,9 @@ static void on_ministry_key(void *ctx, enum kv_code code, const char *detail,
     kv_message_str(&body, "context", login->ctx);
     kv_message_number(&body, "timestamp", (uint64_t)login->timestamp_ms);
     kv_message_octets(&body, "certificate", key->certificate);
-    ask_keeper(login, KV_FRAME_SIGN_TOKEN_LOGIN, kv_buf_bytes(&body));
+    if (add_allowed_ips(login, &body)) {
+        ask_keeper(login, KV_FRAME_SIGN_TOKEN_LOGIN, kv_buf_bytes(&body));
+    }
     kv_buf_clear(&body);
 }
 
@@ -143,6 +167,8 @@ static void on_challenge(void *ctx, const struct kv_answer_frame *answer)
         login_fail(login, KV_E_KSEF_ANSWER, "no challenge in the answer", 1);
         return;
     }
+    bool fits = kv_field_copy(&field[F_CLIENT_IP], login->client_ip, sizeof login->client_ip);
+    assert(fits); /* the table's limit */
     login->timestamp_ms = (int64_t)field[F_TIMESTAMP].number;
     login->has_offset = true;
     login->offset_ms = login->timestamp_ms - kv_time_now_ms();

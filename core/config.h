@@ -34,6 +34,7 @@ struct kv_config_ksef {
     char *url;               /* https://host[:port]/v2 */
     char *ca_file;           /* PEM, or NULL: the system's */
     char *proxy;             /* http://host:port, or NULL */
+    char *allowed_ips;       /* challenge, or IPv4 addresses, ranges, networks; NULL: not limited */
     char *proxy_credentials; /* file:PATH or credential:NAME of `user:password`, or NULL */
 };
 

@@ -1,5 +1,7 @@
 #include "ksef/authrequest.h"
 
+#include "ksef/allowedips.h"
+
 #include "core/parse.h"
 #include "core/time.h"
 #include "ksef/call.h"
@@ -11,7 +13,7 @@
 
 /* Namespaces and algorithms (XML-DSig, RFC 9231, XAdES ETSI TS 101 903 v1.3.2). All start tags are
  * in canonical form: namespace declarations first, attributes in order, no empty-element tags. */
-#define NS_AUTH  "http://ksef.mf.gov.pl/auth/token/2.0"
+#define NS_AUTH  "http://ksef.mf.gov.pl/auth/token/"
 #define NS_DS    " xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\""
 #define NS_XADES " xmlns:xades=\"http://uri.etsi.org/01903/v1.3.2#\""
 #define EXC_C14N "http://www.w3.org/2001/10/xml-exc-c14n#"
@@ -70,9 +72,14 @@ static enum kv_code write_document(struct kv_auth_request *request,
     if (!kv_auth_challenge_valid(params->challenge)) {
         return KV_REFUSE(err, KV_E_KSEF_ANSWER, "the challenge is not one of KSeF");
     }
+    code = kv_allowed_ips_check(params->allowed_ips, err);
+    if (code != KV_OK) {
+        return code;
+    }
     struct kv_buf *out = &request->document;
     const char *type = kv_context_type_word(context.type);
-    kv_buf_add_str(out, "<AuthTokenRequest xmlns=\"" NS_AUTH "\"><Challenge>");
+    kv_buf_add_format(out, "<AuthTokenRequest xmlns=\"" NS_AUTH "%s\"><Challenge>",
+                      params->allowed_ips.len == 0 ? "2.0" : "2.1");
     kv_buf_add_bytes(out, params->challenge);
     kv_buf_add_format(out, "</Challenge><ContextIdentifier><%s>", type);
     bool fits = add_text(out, context.value);
@@ -81,6 +88,7 @@ static enum kv_code write_document(struct kv_auth_request *request,
                       params->subject == KV_AUTH_SUBJECT_FINGERPRINT ? "certificateFingerprint"
                                                                      : "certificateSubject");
     kv_buf_add_str(out, "</SubjectIdentifierType>");
+    kv_allowed_ips_xml(params->allowed_ips, out);
     return KV_OK;
 }
 
@@ -187,7 +195,7 @@ enum kv_code kv_auth_request_begin(const struct kv_auth_request_params *params,
     if (request == NULL) {
         return KV_REFUSE(err, KV_E_NO_MEMORY, "out of memory for a login");
     }
-    kv_buf_init(&request->document, 512);
+    kv_buf_init(&request->document, 4096);
     kv_buf_init(&request->signed_properties, 2 * ISSUER_MAX);
     kv_buf_init(&request->signed_info, 2048);
     kv_buf_init(&request->certificate, KV_BASE64_LEN(KV_CERTIFICATE_MAX));

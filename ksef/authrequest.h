@@ -1,4 +1,5 @@
-/* The signed document of a login by certificate: AuthTokenRequest (schema namespace 2.0) with an
+/* The signed document of a login by certificate: AuthTokenRequest (schema 2.0, or 2.1 with
+ * allowed addresses) with an
  * enveloped XAdES signature (BASELINE-B with SigningCertificate v1). The bytes are written so that
  * they are in exclusive canonical form already (W3C xml-exc-c14n): the three hash inputs are slices
  * of the text, and no XML library is needed where the key is.
@@ -24,6 +25,7 @@ struct kv_auth_request_params {
     struct kv_bytes challenge; /* as KSeF gave it; its pattern is checked */
     struct kv_bytes context;   /* `Nip:5265877635`; checked by kv_context_parse */
     enum kv_auth_subject subject;
+    struct kv_bytes allowed_ips; /* ksef/allowedips.h; empty: none, and schema 2.0 */
     int64_t signing_time_ms;     /* the caller back-dates by 60 s: KSeF's clock may be behind */
     struct kv_bytes certificate; /* DER */
 };

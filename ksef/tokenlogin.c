@@ -1,6 +1,7 @@
 #include "ksef/tokenlogin.h"
 
 #include "core/hash.h"
+#include "ksef/allowedips.h"
 #include "ksef/authrequest.h"
 #include "ksef/call.h"
 #include "ksef/x509.h"
@@ -102,6 +103,7 @@ enum kv_code kv_token_login(const struct kv_token_login_params *params, struct k
         return KV_REFUSE(err, KV_E_KSEF_ANSWER, "KSeF's challenge is not well-formed");
     }
     if (kv_ksef_token_check(token, KV_BYTES_NULL, err) != KV_OK ||
+        kv_allowed_ips_check(params->allowed_ips, err) != KV_OK ||
         kv_context_parse(params->context, &context, err) != KV_OK) {
         return err->code;
     }
@@ -121,6 +123,8 @@ enum kv_code kv_token_login(const struct kv_token_login_params *params, struct k
     if (encrypt_token(key, token, params->timestamp_ms, out, err) != KV_OK) {
         return err->code;
     }
-    kv_buf_add_format(out, "\",\"publicKeyId\":\"%s\"}", id_text);
+    kv_buf_add_format(out, "\",\"publicKeyId\":\"%s\"", id_text);
+    kv_allowed_ips_json(params->allowed_ips, out);
+    kv_buf_add_str(out, "}");
     return out->failed ? KV_REFUSE(err, KV_E_NO_MEMORY, "no room for a login") : KV_OK;
 }

@@ -24,6 +24,7 @@ struct kv_token_login_params {
     struct kv_bytes challenge;   /* as KSeF gave it; its pattern is checked */
     int64_t timestamp_ms;        /* timestampMs of that challenge */
     struct kv_bytes context;     /* `Nip:5265877635`; checked by kv_context_parse */
+    struct kv_bytes allowed_ips; /* ksef/allowedips.h; empty: none */
     struct kv_bytes certificate; /* DER, of the ministry's key */
 };
 /* Append the body; it holds publicKeyId, so that KSeF knows its key. RSA of 2048 to 4096 bits only:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # KSeF through a real proxy (tinyproxy) that wants a user and a password, and with a certificate
-# authority that must be named: what goes wrong is told apart, and the proxy sees no secret.
+# authority that must be named: what goes wrong is told apart, and the proxy sees no secret. And from
+# which addresses KSeF takes the access tokens.
 . "$(dirname "$0")/harness.sh"
 founded
 proxy_port=0
@@ -62,7 +63,27 @@ refuses() { # SENTENCE WORD LINE…
     is "… and it says what to write" grep -q "$word" "$W/checked"
 }
 refuses "a password in the configuration is refused" 'file:/PATH' "proxy: http://127.0.0.1:3128" "proxy-credentials: ksefvault:correct-horse"
+refuses "addresses that are none are refused" 'allowed-ips' "allowed-ips: 10.0.0.256"
+refuses "… and an empty list" 'allowed-ips' 'allowed-ips: ""'
 refuses "credentials without a proxy are refused" 'beside a proxy' "proxy-credentials: file:$W/proxy.login"
+
+# ---- the addresses from which KSeF takes the access token ----
+
+# taken ADDRESS: the status with which KSeF answers the token's use from there
+taken() { ksefsim /v2/auth/sessions -o "$W/taken" -w '%{http_code}' --interface "$1" -H "Authorization: Bearer $(field accessToken)"; }
+with "allowed-ips: challenge"
+session $NIP
+equal "a session for the address that KSeF saw" 201 "$status"
+equal "… works from there" 200 "$(taken 127.0.0.1)"
+equal "… and from nowhere else" 403 "$(taken 127.0.0.2)"
+equal "… as KSeF says" ip-not-allowed "$(jq -r .reasonCode "$W/taken")"
+end_session || die "the session did not end"
+with "allowed-ips: 127.0.0.1,127.0.0.8-127.0.0.9,127.0.1.0/24"
+session $NIP
+equal "a session for addresses, ranges and networks" 201 "$status"
+equal "… works from each of them, not beside" "200 200 200 403 403" \
+    "$(taken 127.0.0.1) $(taken 127.0.0.9) $(taken 127.0.1.77) $(taken 127.0.0.10) $(taken 127.0.2.1)"
+end_session || die "the session did not end"
 
 # ---- a certificate authority of one's own ----
 
