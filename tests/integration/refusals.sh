@@ -173,7 +173,7 @@ plain() { # SENTENCE CODE HTTP METHOD PATH
 plain "an unknown path" input.not-found 404 GET /v1/keys
 plain "a path below a call" input.not-found 404 GET /v1/status/x
 plain "no path" input.not-found 404 GET /
-plain "the wrong method" input.method 405 GET /v1/sessions
+plain "the wrong method" input.method 405 GET /v1/offline-codes
 plain "a method that nothing takes" input.method 405 DELETE /v1/sessions
 plain "an argument that the call has not" input.field-unknown 400 GET '/v1/quorum?person=x'
 plain "a number that is none" input.value 400 GET '/v1/records?from=-1'
