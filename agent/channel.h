@@ -14,7 +14,8 @@ struct kv_channel;
 
 /* The answer to a question. `fields` is its message, borrowed for the call. */
 struct kv_answer_frame {
-    enum kv_code code; /* KV_OK, the peer's refusal, KV_E_TIMEOUT, or KV_E_STARTING: peer gone */
+    enum kv_code code; /* KV_OK, the peer's refusal, KV_E_TIMEOUT (of a keeper: KV_E_TOKEN_TIMEOUT),
+                          or KV_E_STARTING: peer gone */
     const char *detail;
     struct kv_bytes fields;
 };

@@ -92,7 +92,8 @@ static void on_configured(void *ctx, const struct kv_answer_frame *answer)
            "program=%s slot=%s code=%s detail=\"%s\"", kv_child_program(child->role), label(child),
            kv_code_word(answer->code), answer->detail);
     child->ready = answer->code == KV_OK;
-    if (answer->code == KV_E_TIMEOUT && child->pid != 0) { /* a login has had its 60 s */
+    if ((answer->code == KV_E_TIMEOUT || answer->code == KV_E_TOKEN_TIMEOUT) &&
+        child->pid != 0) { /* a login has had its 60 s */
         child->hangs = true;
         (void)kill(child->pid, SIGKILL); /* ours, and not yet waited for */
     }
@@ -154,7 +155,9 @@ static enum kv_code open_pin(const struct kv_child *child, const struct passwd *
         child->role == KV_ROLE_COURIER ? child->sup->config->ksef->proxy_credentials : NULL;
     source = child->slot != NULL ? child->slot->pin : source;
     *fd = -1;
-    return source == NULL ? KV_OK : kv_pin_open(source, pw->pw_uid, fd, err);
+    return source == NULL || strcmp(source, KV_CONFIG_PIN_PROTECTED) == 0
+               ? KV_OK
+               : kv_pin_open(source, pw->pw_uid, fd, err);
 }
 
 static enum kv_code pairs(const struct kv_child *child, int sup[2], int vault[2],
