@@ -11,6 +11,7 @@
 #include <linux/landlock.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -108,9 +109,10 @@ static const int files_write[] = {
     SCMP_SYS(unlinkat),
 };
 static const int sockets[] = {
+    /* which kinds may be made: add_domains */
     SCMP_SYS(bind),       SCMP_SYS(connect),  SCMP_SYS(getpeername), SCMP_SYS(getsockname),
     SCMP_SYS(getsockopt), SCMP_SYS(ioctl),    SCMP_SYS(recvmmsg),    SCMP_SYS(sendmmsg),
-    SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(socket),      SCMP_SYS(socketpair),
+    SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(socketpair),
 };
 static const int threads[] = {
     SCMP_SYS(clone),
@@ -184,6 +186,19 @@ static int add_prctl(scmp_filter_ctx filter)
     return rc;
 }
 
+/* Sockets to other programs, and, only for who has a port, to other machines: the resolver asks by
+ * AF_NETLINK for the addresses of this one. Landlock knows TCP since Linux 6.7 only. */
+static int add_domains(scmp_filter_ctx filter, bool internet)
+{
+    static const int domains[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
+    int rc = 0;
+    for (size_t i = 0; i < (internet ? KV_COUNT(domains) : 1) && rc == 0; i++) {
+        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                              SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)domains[i]));
+    }
+    return rc;
+}
+
 static enum kv_code filter_calls(enum kv_role role, const struct kv_sandbox_paths *paths,
                                  struct kv_err *err)
 {
@@ -199,8 +214,12 @@ static enum kv_code filter_calls(enum kv_role role, const struct kv_sandbox_path
     if (rc == 0 && (role == KV_ROLE_KEEPER || role == KV_ROLE_COURIER)) {
         rc = add_prctl(filter);
     }
-    if (rc == 0 && paths != NULL && (paths->connect_port != 0 || paths->unix_sockets)) {
+    bool internet = role == KV_ROLE_COURIER || (paths != NULL && paths->connect_port != 0);
+    if (rc == 0 && role == KV_ROLE_KEEPER && (internet || paths->unix_sockets)) {
         rc = add(filter, &network);
+    }
+    if (rc == 0 && (internet || (paths != NULL && paths->unix_sockets))) {
+        rc = add_domains(filter, internet);
     }
     if (rc == 0) {
         rc = seccomp_load(filter);

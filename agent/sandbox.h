@@ -11,7 +11,7 @@ struct kv_sandbox_paths {
     const char *const *readable;
     const char *const *writable;
     uint16_t connect_port; /* TCP port that may be connected to; 0: none */
-    bool unix_sockets;     /* may make and connect Unix sockets */
+    bool unix_sockets; /* may make and connect Unix sockets; without it and a port: none at all */
 };
 
 /* Enter the sandbox of `role`; `paths` may be NULL. There is no way back. */
