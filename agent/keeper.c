@@ -72,6 +72,7 @@ enum {
     C_SHA256,
     C_INIT_ARGS,
     C_NETWORK,
+    C_PROTECTED,
     C_ENVIRONMENT,
     C_READABLE,
     C_WRITABLE,
@@ -86,6 +87,7 @@ static const struct kv_field_spec config_specs[] = {
     [C_SHA256] = {"module-sha256", KV_FIELD_STRING, 64, false, NULL},
     [C_INIT_ARGS] = {"init-args", KV_FIELD_STRING, TEXT_MAX, false, NULL},
     [C_NETWORK] = {"network", KV_FIELD_STRING, TEXT_MAX, false, NULL},
+    [C_PROTECTED] = {"protected", KV_FIELD_BOOLEAN, 1, true, NULL},
     [C_ENVIRONMENT] = {"environment", KV_FIELD_ARRAY, 16, true, NULL},
     [C_READABLE] = {"readable", KV_FIELD_ARRAY, 16, true, NULL},
     [C_WRITABLE] = {"writable", KV_FIELD_ARRAY, 16, true, NULL},
@@ -216,10 +218,12 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
     if (latched(latch_file)) {
         return KV_REFUSE(err, KV_E_TOKEN_LATCHED, "slot %s: its PIN was refused", text[C_SLOT]);
     }
-    enum kv_code code = kv_pin_read_fd(KV_FD_PIN, &pin, err);
-    (void)close(KV_FD_PIN); /* read, and never again */
-    if (code != KV_OK) {
-        return code;
+    if (field[C_PROTECTED].number == 0) {
+        enum kv_code read = kv_pin_read_fd(KV_FD_PIN, &pin, err);
+        (void)close(KV_FD_PIN); /* read, and never again */
+        if (read != KV_OK) {
+            return read;
+        }
     }
     size_t count = texts(field[C_WRITABLE].value, writable, KV_COUNT(writable));
     struct kv_pkcs11_profile profile = {
@@ -231,7 +235,7 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
         .writable = writable,
         .writable_count = count,
         .allow_low = take_unlocked(unlocked, lock_dir)};
-    code = kv_pkcs11_open(&profile, pin, &k->token, err);
+    enum kv_code code = kv_pkcs11_open(&profile, pin, &k->token, err);
     if (code == KV_E_TOKEN_PIN || code == KV_E_TOKEN_PIN_LOCKED) {
         latch(latch_file);
     }

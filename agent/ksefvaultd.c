@@ -201,6 +201,7 @@ static void configure_keeper(const struct kv_child *child, struct kv_buf *out)
     kv_message_str(out, "slot", slot->name);
     kv_message_str(out, "module", slot->module);
     kv_message_str(out, "uri", slot->uri);
+    kv_message_bool(out, "protected", strcmp(slot->pin, KV_CONFIG_PIN_PROTECTED) == 0);
     add_optional(out, "module-sha256", slot->module_sha256);
     add_optional(out, "init-args", slot->init_args);
     add_optional(out, "network", slot->network);

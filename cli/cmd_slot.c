@@ -150,6 +150,32 @@ static void on_row(const struct kv_slot_row *row, void *rows)
         rows, json_pack("{s:s,s:b,s:s}", "what", row->what, "ok", row->ok, "detail", row->detail));
 }
 
+/* The detail of a row, or "". */
+static const char *detail_of(const json_t *rows, const char *what)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        if (strcmp(json_string_value(json_object_get(row, "what")), what) == 0) {
+            return json_string_value(json_object_get(row, "detail"));
+        }
+    }
+    return "";
+}
+
+/* What the configuration should say, so that no other token and no other module is ever taken for
+ * these. */
+static void put_pins(const json_t *rows)
+{
+    cli_say(
+        "\nThe partition can be used. So that no other token and no other module are ever taken "
+        "for these,\nlet the slot's configuration say:\n\n    uri: \"%s\"\n    module-sha256: "
+        "%s\n\nnext: restart the agent; `ksefvault status`\n",
+        detail_of(rows, "uri"), detail_of(rows, "module"));
+}
+
+/* check and adopt: a partition that somebody else made needs no more than to be tried. */
 static enum kv_code run_check(struct cli *cli, struct kv_err *err)
 {
     static const struct cli_column columns[] = {
@@ -171,6 +197,9 @@ static enum kv_code run_check(struct cli *cli, struct kv_err *err)
         json_decref(object);
     } else if (json_array_size(rows) > 0) {
         cli_put_table(rows, columns, "");
+    }
+    if (code == KV_OK && !cli->json && strcmp(cli->verb->verb, "adopt") == 0) {
+        put_pins(rows);
     }
     json_decref(rows);
     return code;
@@ -222,6 +251,21 @@ const struct cli_verb cmd_slot[] = {
      .options = check_options,
      .summary = "Log in and try everything that the agent will need; leaves nothing behind.",
      .examples = "  ksefvault slot check main\n"},
+    {.noun = "slot",
+     .verb = "adopt",
+     .run = run_check,
+     .operands = "NAME",
+     .operands_min = 1,
+     .operands_max = 1,
+     .options = check_options,
+     .summary = "Take over a partition that a vendor's tool made; what lies in it stays.",
+     .more =
+         "The partition needs its user PIN and no security officer's. The slot must be in the "
+         "configuration;\neverything that the agent will need is tried, as by `slot check`, and "
+         "the lines that pin the\npartition and the module are printed. With `pin: protected` "
+         "the PIN is entered at the device.",
+     .examples = "  ksefvault slot adopt hsm\n"
+                 "  ksefvault slot adopt hsm --pin-fd 9 9<pin\n"},
     {.noun = "slot",
      .verb = "unlock",
      .run = run_unlock,

@@ -151,6 +151,11 @@ enum kv_code slot_pin(const struct cli *cli, const struct slot *slot, const char
                    ? from_source(source, slot->account.uid, out, err)
                    : KV_REFUSE(err, KV_E_USAGE, "--%s: the name is too long", credential_option);
     }
+    if (!new_pin && strcmp(slot->pin_source, KV_CONFIG_PIN_PROTECTED) == 0) {
+        fputs("enter the PIN at the device\n", stderr);
+        *out = NULL;
+        return KV_OK;
+    }
     if (!new_pin && getuid() == 0) {
         return from_source(slot->pin_source, slot->account.uid, out, err);
     }

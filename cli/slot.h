@@ -28,7 +28,8 @@ KV_MUST_USE enum kv_code slot_take(const struct kv_config *config,
 KV_MUST_USE enum kv_code slot_find(struct cli *cli, const char *name, struct slot *out,
                                    struct kv_err *err);
 /* The PIN from --<option>-fd, --<option>-credential; else a new PIN is asked for twice, an existing
- * one is read from the configured source (root) or asked for. *out is owned by the caller. */
+ * one is read from the configured source (root) or asked for. *out is owned by the caller; NULL:
+ * the PIN is entered at the device. */
 KV_MUST_USE enum kv_code slot_pin(const struct cli *cli, const struct slot *slot,
                                   const char *option, const char *prompt, bool new_pin,
                                   struct kv_secret **out, struct kv_err *err);

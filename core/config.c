@@ -133,10 +133,12 @@ static enum kv_code check_slot(const struct kv_config_slot *slot, const char *pa
         return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: uri must begin with pkcs11:", path,
                          slot->name);
     }
-    if (!is_source(slot->pin)) {
-        return KV_REFUSE(err, KV_E_CONFIG,
-                         "%.80s: slot %s: pin must be file:/PATH or credential:NAME, never the PIN",
-                         path, slot->name);
+    if (!is_source(slot->pin) && strcmp(slot->pin, KV_CONFIG_PIN_PROTECTED) != 0) {
+        return KV_REFUSE(
+            err, KV_E_CONFIG,
+            "%.60s: slot %s: pin must be file:/PATH, credential:NAME or protected (entered "
+            "at the device), never the PIN",
+            path, slot->name);
     }
     return KV_OK;
 }

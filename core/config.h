@@ -12,7 +12,9 @@
 #define KV_SOCKET_PATH      "/run/ksefvault/agent.sock"
 #define KV_CONFIG_SLOTS_MAX 8
 
-/* How a slot's PIN is found: `file:PATH`, `credential:NAME` (systemd) . */
+/* A slot's PIN that is entered at the device itself (CKF_PROTECTED_AUTHENTICATION_PATH). */
+#define KV_CONFIG_PIN_PROTECTED "protected"
+
 struct kv_config_slot {
     char *name;          /* id */
     char *module;        /* absolute path of the PKCS#11 module */
@@ -26,7 +28,7 @@ struct kv_config_slot {
     char **writable; /* absolute paths that the sandbox opens for writing */
     unsigned writable_count;
     char *network; /* none, unix:PATH, tcp:HOST:PORT, usb; NULL is none */
-    char *pin;     /* file:PATH or credential:NAME */
+    char *pin;     /* file:PATH, credential:NAME, or KV_CONFIG_PIN_PROTECTED */
 };
 
 struct kv_config_ksef {

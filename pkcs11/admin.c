@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <p11-kit/uri.h>
-
 #include "pkcs11/child.h"
 #include "pkcs11/session.h"
 
@@ -24,23 +22,6 @@ struct list_sink {
     void *arg;
 };
 
-/* The URI that names the token and nothing else; "" if it cannot be told. */
-static void token_uri(const CK_TOKEN_INFO *token, char *out, size_t size)
-{
-    P11KitUri *uri = p11_kit_uri_new();
-    char *text = NULL;
-    out[0] = '\0';
-    if (uri != NULL) {
-        *p11_kit_uri_get_token_info(uri) = *token;
-        if (p11_kit_uri_format(uri, P11_KIT_URI_FOR_TOKEN, &text) == P11_KIT_URI_OK &&
-            strlen(text) < size) {
-            memcpy(out, text, strlen(text) + 1);
-        }
-    }
-    free(text);
-    p11_kit_uri_free(uri);
-}
-
 static void list_slot(const struct kv_pkcs11_module *module, const struct kv_pkcs11_slot *slot,
                       const struct kv_child_out *out)
 {
@@ -51,7 +32,7 @@ static void list_slot(const struct kv_pkcs11_module *module, const struct kv_pkc
         kv_pkcs11_info(module, slot, &info);
     }
     if (initialised) {
-        token_uri(&slot->token, uri, sizeof uri);
+        kv_pkcs11_token_uri(&slot->token, uri, sizeof uri);
     }
     struct kv_buf row;
     kv_buf_init(&row, KV_CHILD_OUTPUT_MAX);

@@ -48,9 +48,10 @@ KV_MUST_USE enum kv_code kv_slot_init(const struct kv_pkcs11_profile *profile,
                                       const struct kv_slot_account *account, const char *label,
                                       const struct kv_secret *so_pin,
                                       const struct kv_secret *user_pin, struct kv_err *err);
-/* Log in, make keys `ksefvault-probe-…`, sign with every mechanism, verify outside, destroy the
- * keys (also those that an earlier check left). `each` gets every row, also when a later step
- * fails. KV_OK iff every row is ok; else the code of the first that is not. */
+/* Log in (`pin` NULL: at the token's own pad), tell the token's `uri`, make keys
+ * `ksefvault-probe-…`, sign with every mechanism, verify outside, destroy the keys (also those that
+ * an earlier check left). `each` gets every row, also when a later step fails. KV_OK iff every row
+ * is ok; else the code of the first that is not. */
 KV_MUST_USE enum kv_code kv_slot_check(const struct kv_pkcs11_profile *profile,
                                        const struct kv_slot_account *account,
                                        const struct kv_secret *pin,

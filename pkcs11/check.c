@@ -6,6 +6,7 @@
 #include "core/time.h"
 #include "pkcs11/admin.h"
 #include "pkcs11/child.h"
+#include "pkcs11/module.h"
 #include "pkcs11/public.h"
 
 #define CHECK_TIMEOUT_MS 300000 /* a smart card may take a minute for an RSA key */
@@ -162,6 +163,31 @@ static void clean(struct check *check, const char *what, const char *text)
     }
 }
 
+static void name_module(struct check *check, const char *path)
+{
+    struct kv_err err;
+    struct kv_hash hash;
+    char hex[KV_HASH_HEX_LEN];
+    if (kv_pkcs11_module_hash(path, &hash, &err) != KV_OK) {
+        fail(check, "module", &err);
+        return;
+    }
+    kv_hash_hex(&hash, hex);
+    say(check, "module", true, "%s", hex);
+}
+
+/* What was there before stays as it is; more than we look through would make each search blind. */
+static void count_keys(struct check *check)
+{
+    struct kv_err err;
+    size_t count = 0;
+    if (kv_pkcs11_count(check->token, &count, &err) != KV_OK) {
+        fail(check, "keys", &err);
+        return;
+    }
+    say(check, "keys", true, "%zu private keys lie there; none is changed", count);
+}
+
 struct check_args {
     const struct kv_pkcs11_profile *profile;
     const struct kv_secret *pin;
@@ -181,8 +207,11 @@ static enum kv_code check_work(const void *arg, const struct kv_child_out *out, 
     const struct kv_token_info *info = kv_token_info(token);
     say(&check, "login", true, "token '%s', %s %s, serial %s", info->label, info->manufacturer,
         info->model, info->serial);
+    name_module(&check, args->profile->module);
+    say(&check, "uri", true, "%s", kv_pkcs11_uri(token));
     say(&check, "custody", true, "%s: %s", kv_custody_word(info->custody), info->custody_why);
     clean(&check, "leftovers", "of earlier checks destroyed");
+    count_keys(&check);
     check_random(&check);
     check_key(&check, KV_TOKEN_EC_P256);
     check_key(&check, KV_TOKEN_RSA_2048);

@@ -446,3 +446,13 @@ enum kv_code kv_pkcs11_destroy_prefix(struct kv_token *base, const char *prefix,
     }
     return code;
 }
+
+enum kv_code kv_pkcs11_count(struct kv_token *base, size_t *count, struct kv_err *err)
+{
+    KV_CLEANUP(kv_freep) CK_OBJECT_HANDLE *found = calloc(KV_CK_KEYS_MAX, sizeof *found);
+    if (found == NULL) {
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "no memory for handles");
+    }
+    return kv_object_search(kv_pkcs11_token(base), CKO_PRIVATE_KEY, NULL, found, KV_CK_KEYS_MAX,
+                            count, err);
+}

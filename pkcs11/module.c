@@ -8,8 +8,7 @@
 #include <unistd.h>
 
 #include <p11-kit/p11-kit.h>
-
-#include "core/hash.h"
+#include <p11-kit/uri.h>
 
 /* Every CK_RV that means more than "it failed". */
 static const struct {
@@ -62,14 +61,8 @@ enum kv_code kv_pkcs11_fail(struct kv_err *err, CK_RV rv, const char *origin, co
                       p11_kit_strerror(rv));
 }
 
-/* The file that is compared is not yet the file that is loaded: whoever may exchange it in between
- * may also exchange this program (both belong to root). The hash finds updates, not attackers. */
-static enum kv_code check_hash(const char *path, const char *sha256, struct kv_err *err)
+enum kv_code kv_pkcs11_module_hash(const char *path, struct kv_hash *out, struct kv_err *err)
 {
-    struct kv_hash want;
-    if (!kv_hash_from_hex(kv_bytes_str(sha256), &want)) {
-        return KV_REFUSE(err, KV_E_TOKEN_MODULE, "module-sha256 is not 64 lower-case hex digits");
-    }
     KV_CLEANUP(kv_close_fdp) int fd = open(path, O_RDONLY | O_CLOEXEC);
     KV_CLEANUP(kv_freep) uint8_t *buf = malloc(65536);
     if (fd < 0 || buf == NULL) {
@@ -80,9 +73,20 @@ static enum kv_code check_hash(const char *path, const char *sha256, struct kv_e
     while ((n = read(fd, buf, 65536)) > 0) {
         kv_hasher_add(hasher, kv_bytes(buf, (size_t)n));
     }
-    struct kv_hash got = kv_hasher_finish(hasher);
-    if (n < 0) {
-        return KV_FAIL(err, KV_E_TOKEN_MODULE, KV_ERRNO, "cannot read %.120s", path);
+    *out = kv_hasher_finish(hasher);
+    return n < 0 ? KV_FAIL(err, KV_E_TOKEN_MODULE, KV_ERRNO, "cannot read %.120s", path) : KV_OK;
+}
+
+/* The file that is compared is not yet the file that is loaded: whoever may exchange it in between
+ * may also exchange this program (both belong to root). The hash finds updates, not attackers. */
+static enum kv_code check_hash(const char *path, const char *sha256, struct kv_err *err)
+{
+    struct kv_hash want, got;
+    if (!kv_hash_from_hex(kv_bytes_str(sha256), &want)) {
+        return KV_REFUSE(err, KV_E_TOKEN_MODULE, "module-sha256 is not 64 lower-case hex digits");
+    }
+    if (kv_pkcs11_module_hash(path, &got, err) != KV_OK) {
+        return err->code;
     }
     if (!kv_hash_equal(&got, &want)) {
         return KV_REFUSE(err, KV_E_TOKEN_MODULE, "%.100s is not the module that was recorded",
@@ -257,4 +261,20 @@ void kv_pkcs11_info(const struct kv_pkcs11_module *module, const struct kv_pkcs1
     }
     assert(n > 0);
     *out = info;
+}
+
+void kv_pkcs11_token_uri(const CK_TOKEN_INFO *token, char *out, size_t size)
+{
+    P11KitUri *uri = p11_kit_uri_new();
+    char *text = NULL;
+    out[0] = '\0';
+    if (uri != NULL) {
+        *p11_kit_uri_get_token_info(uri) = *token;
+        if (p11_kit_uri_format(uri, P11_KIT_URI_FOR_TOKEN, &text) == P11_KIT_URI_OK &&
+            strlen(text) < size) {
+            memcpy(out, text, strlen(text) + 1);
+        }
+    }
+    free(text);
+    p11_kit_uri_free(uri);
 }

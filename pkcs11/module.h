@@ -4,11 +4,13 @@
 #define KV_PKCS11_MODULE_H
 
 #include "core/err.h"
+#include "core/hash.h"
 #include "core/token.h"
 
 #include <p11-kit/pkcs11.h>
 
-#define KV_CK_SLOTS_MAX 256
+#define KV_CK_SLOTS_MAX   256
+#define KV_PKCS11_URI_LEN 512 /* with NUL */
 
 struct kv_pkcs11_module {
     CK_FUNCTION_LIST *f; /* NULL: not loaded */
@@ -20,6 +22,9 @@ struct kv_pkcs11_module {
  * KV_E_NO_MEMORY. */
 KV_MUST_USE enum kv_code kv_pkcs11_module_load(const char *path, const char *sha256,
                                                const char *init_args, struct kv_pkcs11_module *out,
+                                               struct kv_err *err);
+/* SHA-256 of the file at `path`. Error: KV_E_TOKEN_MODULE. */
+KV_MUST_USE enum kv_code kv_pkcs11_module_hash(const char *path, struct kv_hash *out,
                                                struct kv_err *err);
 /* Whether the library says that it is SoftHSM, whatever the file is called. */
 bool kv_pkcs11_module_is_softhsm(const struct kv_pkcs11_module *module);
@@ -44,6 +49,9 @@ void kv_pkcs11_text(const CK_UTF8CHAR *in, size_t len, char *out);
 /* What the token and the library say of themselves, and the custody level that follows. */
 void kv_pkcs11_info(const struct kv_pkcs11_module *module, const struct kv_pkcs11_slot *slot,
                     struct kv_token_info *out);
+
+/* The URI (RFC 7512) that names the token and nothing else; "" if it cannot be told. */
+void kv_pkcs11_token_uri(const CK_TOKEN_INFO *token, char *out, size_t size);
 
 /* The code of a CK_RV that is not CKR_OK. */
 enum kv_code kv_pkcs11_code(CK_RV rv);

@@ -23,6 +23,7 @@ struct kv_pkcs11_token {
     struct kv_pkcs11_module module;
     CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: none */
     int lock;
+    char uri[KV_PKCS11_URI_LEN];
     struct kv_pkcs11_key *keys; /* owned */
     size_t key_count;
     struct {

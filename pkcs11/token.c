@@ -101,8 +101,14 @@ static enum kv_code find_slot(const struct kv_pkcs11_module *module, const char 
 }
 
 /* Before a login, not after: one more wrong PIN may be the last. */
-static enum kv_code check_flags(const CK_TOKEN_INFO *token, bool allow_low, struct kv_err *err)
+static enum kv_code check_flags(const CK_TOKEN_INFO *token, bool allow_low, bool has_pin,
+                                struct kv_err *err)
 {
+    if (!has_pin && (token->flags & CKF_PROTECTED_AUTHENTICATION_PATH) == 0) {
+        return KV_REFUSE(
+            err, KV_E_TOKEN_NO_PIN,
+            "the token has no pad of its own: pin must be file:/PATH or credential:NAME");
+    }
     if ((token->flags & CKF_USER_PIN_LOCKED) != 0) {
         return KV_REFUSE(err, KV_E_TOKEN_PIN_LOCKED, "the token reports that its PIN is locked");
     }
@@ -129,7 +135,7 @@ static enum kv_code log_in(struct kv_pkcs11_token *token, CK_SLOT_ID slot,
         token->session = CK_INVALID_HANDLE;
         return KV_CK_FAIL(err, rv, "C_OpenSession");
     }
-    struct kv_bytes view = kv_secret_bytes(pin);
+    struct kv_bytes view = pin == NULL ? KV_BYTES_NULL : kv_secret_bytes(pin);
     rv = token->module.f->C_Login(token->session, CKU_USER, (CK_UTF8CHAR *)(uintptr_t)view.ptr,
                                   view.len);
     return rv == CKR_OK ? KV_OK : KV_CK_FAIL(err, rv, "the login");
@@ -152,7 +158,8 @@ static enum kv_code open_slot(struct kv_pkcs11_token *token,
     if (code != KV_OK) {
         return code;
     }
-    code = check_flags(&slot->token, profile->allow_low, err);
+    kv_pkcs11_token_uri(&slot->token, token->uri, sizeof token->uri);
+    code = check_flags(&slot->token, profile->allow_low, pin != NULL, err);
     return code == KV_OK ? log_in(token, slot->id, pin, err) : code;
 }
 
@@ -204,4 +211,9 @@ enum kv_code kv_pkcs11_open(const struct kv_pkcs11_profile *profile, const struc
     }
     *out = &token->base;
     return KV_OK;
+}
+
+const char *kv_pkcs11_uri(struct kv_token *base)
+{
+    return kv_pkcs11_token(base)->uri;
 }

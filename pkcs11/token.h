@@ -24,12 +24,17 @@ struct kv_pkcs11_profile {
 };
 
 /* Load the module, find the token, keep others off it, log in once. *out is owned by the caller,
- * who closes it with kv_token_close. The PIN may be wiped afterwards. Errors: KV_E_TOKEN_MODULE,
+ * who closes it with kv_token_close. The PIN may be wiped afterwards; NULL has the token ask at its
+ * own pad (CKF_PROTECTED_AUTHENTICATION_PATH), which waits for a person. Errors: KV_E_TOKEN_MODULE,
  * KV_E_TOKEN_ABSENT, KV_E_TOKEN_IN_USE, KV_E_TOKEN_PIN, _PIN_LOW, _PIN_LOCKED, KV_E_TOKEN,
  * KV_E_CONFIG (URI), KV_E_IO (lock, guard). */
 KV_MUST_USE enum kv_code kv_pkcs11_open(const struct kv_pkcs11_profile *profile,
                                         const struct kv_secret *pin, struct kv_token **out,
                                         struct kv_err *err);
+/* The URI that names this token and no other; valid as long as the token. "" if it has none. */
+const char *kv_pkcs11_uri(struct kv_token *token);
+/* How many private keys lie in the token, whoever made them. */
+KV_MUST_USE enum kv_code kv_pkcs11_count(struct kv_token *token, size_t *count, struct kv_err *err);
 /* Destroy all keys of the token whose label begins with `prefix`; `token` comes from
  * kv_pkcs11_open. *count: objects destroyed. */
 KV_MUST_USE enum kv_code kv_pkcs11_destroy_prefix(struct kv_token *token, const char *prefix,
