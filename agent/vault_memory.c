@@ -6,15 +6,16 @@
 #include "core/secret.h"
 
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #define REMEMBER_MS (15 * 60 * 1000)
 #define BYTES_MAX   (48 * 1024 * 1024) /* the oldest go first */
 #define BUCKETS     16384
 
 struct remembered {
-    struct remembered *next;  /* of the bucket */
-    struct remembered *later; /* the next younger one */
-    struct kv_hash key;       /* of who, call and Idempotency-Key */
+    LIST_ENTRY(remembered) of_bucket;
+    TAILQ_ENTRY(remembered) by_age;
+    struct kv_hash key; /* of who, call and Idempotency-Key */
     struct kv_hash args_hash;
     int64_t until_ms;
     enum kv_code code;
@@ -23,8 +24,8 @@ struct remembered {
 };
 
 struct vault_memory {
-    struct remembered *bucket[BUCKETS];
-    struct remembered *oldest, **youngest;
+    LIST_HEAD(bucket, remembered) bucket[BUCKETS];
+    TAILQ_HEAD(, remembered) by_age; /* the oldest first */
     size_t bytes;
 };
 
@@ -34,7 +35,7 @@ struct vault_memory *vault_memory_new(void)
     if (memory == NULL) {
         abort(); /* at start */
     }
-    memory->youngest = &memory->oldest;
+    TAILQ_INIT(&memory->by_age);
     return memory;
 }
 
@@ -49,7 +50,7 @@ static struct kv_hash key_of(const struct call *call)
     return kv_hash3(kv_bytes(who, sizeof who), kv_bytes_str(call->idempotency), KV_BYTES_NULL);
 }
 
-static struct remembered **bucket(struct vault_memory *memory, const struct kv_hash *key)
+static struct bucket *bucket(struct vault_memory *memory, const struct kv_hash *key)
 {
     return &memory->bucket[((size_t)key->b[0] << 8 | key->b[1]) % BUCKETS];
 }
@@ -59,18 +60,10 @@ static size_t size_of(const struct remembered *r)
     return sizeof *r + r->detail_len + r->fields_len;
 }
 
-static void forget_oldest(struct vault_memory *memory)
+static void forget(struct vault_memory *memory, struct remembered *r)
 {
-    struct remembered *r = memory->oldest;
-    struct remembered **at = bucket(memory, &r->key);
-    while (*at != r) {
-        at = &(*at)->next;
-    }
-    *at = r->next;
-    memory->oldest = r->later;
-    if (memory->oldest == NULL) {
-        memory->youngest = &memory->oldest;
-    }
+    LIST_REMOVE(r, of_bucket);
+    TAILQ_REMOVE(&memory->by_age, r, by_age);
     memory->bytes -= size_of(r);
     kv_wipe(r->bytes, r->detail_len + r->fields_len); /* an access token may be in it */
     free(r);
@@ -79,9 +72,10 @@ static void forget_oldest(struct vault_memory *memory)
 /* All live equally long, so the oldest are also those that are over. */
 static void make_room(struct vault_memory *memory, int64_t now)
 {
-    while (memory->oldest != NULL &&
-           (memory->oldest->until_ms <= now || memory->bytes > BYTES_MAX)) {
-        forget_oldest(memory);
+    struct remembered *r;
+    while ((r = TAILQ_FIRST(&memory->by_age)) != NULL &&
+           (r->until_ms <= now || memory->bytes > BYTES_MAX)) {
+        forget(memory, r);
     }
 }
 
@@ -108,11 +102,8 @@ void vault_memory_keep(struct vault_memory *memory, const struct call *call, enu
     if (fields.len > 0) {
         memcpy(r->bytes + detail_len, fields.ptr, fields.len);
     }
-    struct remembered **at = bucket(memory, &r->key);
-    r->next = *at;
-    *at = r;
-    *memory->youngest = r;
-    memory->youngest = &r->later;
+    LIST_INSERT_HEAD(bucket(memory, &r->key), r, of_bucket);
+    TAILQ_INSERT_TAIL(&memory->by_age, r, by_age);
     memory->bytes += size_of(r);
     make_room(memory, now);
 }
@@ -125,7 +116,9 @@ bool vault_memory_find(struct vault_memory *memory, const struct call *call,
     }
     make_room(memory, kv_loop_clock_ms());
     struct kv_hash key = key_of(call);
-    for (const struct remembered *r = *bucket(memory, &key); r != NULL; r = r->next) {
+    const struct remembered *r;
+    LIST_FOREACH(r, bucket(memory, &key), of_bucket)
+    {
         if (kv_hash_equal(&r->key, &key)) { /* the youngest stands first */
             *out = (struct vault_memory_answer){
                 .same = kv_hash_equal(&r->args_hash, &call->args_hash),
@@ -140,8 +133,8 @@ bool vault_memory_find(struct vault_memory *memory, const struct call *call,
 
 void vault_memory_free(struct vault_memory *memory)
 {
-    while (memory != NULL && memory->oldest != NULL) {
-        forget_oldest(memory);
+    while (memory != NULL && !TAILQ_EMPTY(&memory->by_age)) {
+        forget(memory, TAILQ_FIRST(&memory->by_age));
     }
     free(memory);
 }

@@ -19,61 +19,48 @@
 
 /* ---- leases: by their id, and in the order of their ends ---- */
 
-static struct lease **bucket(struct leases *leases, struct kv_bytes id)
+static size_t bucket_of(struct kv_bytes id)
 {
     /* the end of a ULID is random */
     size_t sum = 0;
     for (size_t i = id.len < 3 ? 0 : id.len - 3; i < id.len; i++) {
         sum = sum * 32 + id.ptr[i];
     }
-    return &leases->bucket[sum % LEASE_BUCKETS];
+    return sum % LEASE_BUCKETS;
 }
 
-static struct lease **lease_at(struct leases *leases, struct kv_bytes id)
+static struct lease *find_lease(const struct session *s, struct kv_bytes id)
 {
-    struct lease **at = bucket(leases, id);
-    while (*at != NULL && !kv_bytes_is(id, (*at)->id)) {
-        at = &(*at)->next;
+    struct lease *lease;
+    LIST_FOREACH(lease, &s->leases.bucket[bucket_of(id)], of_bucket)
+    {
+        if (kv_bytes_is(id, lease->id)) {
+            break;
+        }
     }
-    return at;
+    return lease;
 }
 
 static void add_lease(struct leases *leases, struct lease *lease)
 {
-    struct lease **at = bucket(leases, kv_bytes_str(lease->id));
-    lease->next = *at;
-    lease->later = NULL;
-    *at = lease;
-    *leases->youngest = lease;
-    leases->youngest = &lease->later;
+    LIST_INSERT_HEAD(&leases->bucket[bucket_of(kv_bytes_str(lease->id))], lease, of_bucket);
+    TAILQ_INSERT_TAIL(&leases->by_age, lease, by_age);
     leases->count++;
 }
 
-static void drop_lease(struct leases *leases, struct kv_bytes id)
+static void drop_lease(struct leases *leases, struct lease *lease)
 {
-    struct lease **at = lease_at(leases, id), *lease = *at;
-    struct lease **in_order = &leases->oldest;
-    *at = lease->next;
-    while (*in_order != lease) {
-        in_order = &(*in_order)->later;
-    }
-    *in_order = lease->later;
-    if (lease->later == NULL) {
-        leases->youngest = in_order;
-    }
+    LIST_REMOVE(lease, of_bucket);
+    TAILQ_REMOVE(&leases->by_age, lease, by_age);
     leases->count--;
     free(lease);
 }
 
 void session_free_leases(struct session *s)
 {
-    while (s->leases.oldest != NULL) {
-        struct lease *next = s->leases.oldest->later;
-        free(s->leases.oldest);
-        s->leases.oldest = next;
+    while (!TAILQ_EMPTY(&s->leases.by_age)) {
+        drop_lease(&s->leases, TAILQ_FIRST(&s->leases.by_age));
     }
-    memset(&s->leases, 0, sizeof s->leases);
-    s->leases.youngest = &s->leases.oldest;
 }
 
 void session_free(struct session *s)
@@ -175,7 +162,7 @@ void session_give(struct session *s, struct call *call)
         return;
     }
     if (s->leases.count == LEASES_MAX) {
-        drop_lease(&s->leases, kv_bytes_str(s->leases.oldest->id));
+        drop_lease(&s->leases, TAILQ_FIRST(&s->leases.by_age));
     }
     add_lease(&s->leases, lease);
     s->given_until = s->access_until > s->given_until ? s->access_until : s->given_until;
@@ -245,7 +232,7 @@ static struct session *new_session(struct vault *v, const struct entitlement *wh
     *s = (struct session){.next = v->sessions, .v = v, .who = *who, .born_ms = kv_loop_clock_ms()};
     memcpy(s->ctx, ctx, strlen(ctx) + 1);
     memcpy(s->reference, reference, strlen(reference) + 1);
-    s->leases.youngest = &s->leases.oldest;
+    TAILQ_INIT(&s->leases.by_age);
     s->timer = kv_timer_new(v->loop, on_timer, s);
     s->refresh_timer = kv_timer_new(v->loop, session_refresh_timer, s);
     waiters_init(&s->waiters, v->loop, "the session is being refreshed", 1);
@@ -334,31 +321,35 @@ static bool is_own(const struct session *s, const struct call *call)
            strcmp(answer.integration->id, s->who.integration) == 0;
 }
 
-bool vault_session_leased(struct vault *v, struct kv_bytes id)
+/* The session with the lease of this id, or NULL. */
+static struct session *leasing(const struct vault *v, struct kv_bytes id, struct lease **lease)
 {
     struct session *s = v->sessions;
-    while (s != NULL && *lease_at(&s->leases, id) == NULL) {
+    while (s != NULL && (*lease = find_lease(s, id)) == NULL) {
         s = s->next;
     }
-    return s != NULL;
+    return s;
+}
+
+bool vault_session_leased(struct vault *v, struct kv_bytes id)
+{
+    struct lease *lease;
+    return leasing(v, id, &lease) != NULL;
 }
 
 void vault_call_session_close(struct call *call)
 {
-    struct vault *v = call->vault;
     struct kv_bytes id = call->field[0].value;
-    struct session *s = v->sessions;
-    while (s != NULL && *lease_at(&s->leases, id) == NULL) {
-        s = s->next;
-    }
+    struct lease *lease = NULL;
+    struct session *s = leasing(call->vault, id, &lease);
     if (s == NULL || (call->uid != 0 && !is_own(s, call))) {
         vault_refuse(call, KV_E_NOT_FOUND, "there is no lease of that name, or it has ended");
         return;
     }
     char until[KV_TIME_S_LEN];
     struct kv_buf fields;
-    kv_time_format_s((*lease_at(&s->leases, id))->until_ms, until);
-    drop_lease(&s->leases, id);
+    kv_time_format_s(lease->until_ms, until);
+    drop_lease(&s->leases, lease);
     bool last = s->leases.count == 0 && s->waiters.first == NULL && !s->refreshing;
     kv_buf_init(&fields, 512);
     kv_message_text(&fields, "session", id);

@@ -5,19 +5,21 @@
 
 #include "agent/vault_wait.h"
 
+#include <sys/queue.h>
+
 #define LEASE_BUCKETS 4096
 #define LEASES_MAX    65536 /* of a session; beyond them the oldest ends with its token, unasked */
 
 struct lease {
-    struct lease *next;  /* of the bucket */
-    struct lease *later; /* the next younger one */
+    LIST_ENTRY(lease) of_bucket;
+    TAILQ_ENTRY(lease) by_age;
     char id[KV_ULID_LEN];
     int64_t until_ms;
 };
 
 struct leases {
-    struct lease *bucket[LEASE_BUCKETS];
-    struct lease *oldest, **youngest;
+    LIST_HEAD(, lease) bucket[LEASE_BUCKETS];
+    TAILQ_HEAD(, lease) by_age; /* the oldest first */
     size_t count;
 };
 
