@@ -13,6 +13,7 @@
 #define REPLY_MAX (4 * 1024 * 1024)  /* bytes of an answer in parts */
 #define DRAIN_MAX 8                  /* packets taken in one turn, so that peers share it */
 #define BUCKETS   64                 /* of open questions, by their number */
+#define TOGETHER  4                  /* frames that an eager channel gathers */
 
 struct packet {
     struct packet *next;
@@ -47,8 +48,9 @@ struct kv_channel {
     struct packet *queue, **queue_end;
     size_t queue_len;
     int64_t timer_due_ms;
-    bool gone, busy, doomed; /* busy: inside a callback; doomed: freed there */
-    uint8_t *in;             /* one packet */
+    uint32_t gathered, together; /* frames in `out`; 0, or how many leave before the turn's end */
+    bool gone, busy, doomed;     /* busy: inside a callback; doomed: freed there */
+    uint8_t *in;                 /* one packet */
 };
 
 enum kv_role kv_channel_peer(const struct kv_channel *channel)
@@ -121,16 +123,27 @@ static void send_or_enqueue(struct kv_channel *channel, struct kv_bytes packet, 
     }
 }
 
-void kv_channel_flush(struct kv_channel *channel)
+/* The gathered frames as one packet, with `fd` if not -1. */
+static void send_gathered(struct kv_channel *channel, int fd)
 {
-    if (channel->out.len == 0) {
-        return;
-    }
     if (!channel->gone) {
-        send_or_enqueue(channel, kv_buf_bytes(&channel->out), -1);
+        send_or_enqueue(channel, kv_buf_bytes(&channel->out), fd);
     }
     kv_wipe(channel->out.data, channel->out.len);
     kv_buf_reset(&channel->out);
+    channel->gathered = 0;
+}
+
+void kv_channel_flush(struct kv_channel *channel)
+{
+    if (channel->out.len > 0) {
+        send_gathered(channel, -1);
+    }
+}
+
+void kv_channel_eager(struct kv_channel *channel)
+{
+    channel->together = TOGETHER;
 }
 
 static void leave(void *ctx)
@@ -156,10 +169,8 @@ static enum kv_code transmit(struct kv_channel *channel, enum kv_frame_op op, ui
     kv_buf_add(&channel->out, head, sizeof head);
     kv_buf_add_bytes(&channel->out, body);
     assert(!channel->out.failed); /* it was made with room for a packet */
-    if (fd >= 0) {
-        send_or_enqueue(channel, kv_buf_bytes(&channel->out), fd);
-        kv_wipe(channel->out.data, channel->out.len);
-        kv_buf_reset(&channel->out);
+    if (fd >= 0 || ++channel->gathered == channel->together) {
+        send_gathered(channel, fd);
     }
     return KV_OK;
 }

@@ -49,6 +49,10 @@ void kv_channel_reply(struct kv_channel *channel, uint32_t request, enum kv_code
                       const char *detail, struct kv_bytes fields);
 /* `fn` is told whenever a question finds no answer within its deadline, after its own callback. */
 void kv_channel_on_timeout(struct kv_channel *channel, kv_channel_gone_fn *fn);
+/* Frames leave a few at a time, not all at the end of the turn, so that the peer works on the first
+ * while we make the last. Not for the vault: what it says rests on records that the end of its turn
+ * makes durable. */
+void kv_channel_eager(struct kv_channel *channel);
 /* What was gathered leaves now: for one who is about to end. */
 void kv_channel_flush(struct kv_channel *channel);
 /* Forget all questions of `ctx`: their `fn` is not called any more. */

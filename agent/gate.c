@@ -436,8 +436,11 @@ int main(int argc, char **argv)
         kv_channel_new_take_fd(gate->loop, KV_FD_VAULT, KV_ROLE_GATE, KV_ROLE_VAULT, on_frame,
                                on_gone, gate, &gate->vault, &err) != KV_OK ||
         kv_channel_new_take_fd(gate->loop, KV_FD_SUPERVISOR, KV_ROLE_GATE, KV_ROLE_SUPERVISOR,
-                               on_frame, on_gone, gate, &gate->supervisor, &err) != KV_OK ||
-        kv_loop_run(gate->loop, &err) != KV_OK) {
+                               on_frame, on_gone, gate, &gate->supervisor, &err) != KV_OK) {
+        kv_program_die(&err);
+    }
+    kv_channel_eager(gate->vault);
+    if (kv_loop_run(gate->loop, &err) != KV_OK) {
         kv_program_die(&err);
     }
     return 0; /* the kernel takes the rest; open connections see a closed socket */

@@ -18,9 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TEXT_MAX         1024
-#define PATHS_MAX        24
-#define ANSWERS_TOGETHER 4 /* the vault goes on with some while the others are signed */
+#define TEXT_MAX  1024
+#define PATHS_MAX 24
 
 /* A token that is gone is found again by starting anew: one login per process. */
 static void give_up_if_gone(struct keeper *k, enum kv_code code)
@@ -55,9 +54,6 @@ static void on_question(struct keeper *k, const struct kv_frame *frame)
     kv_channel_reply(k->vault, frame->request, code, code == KV_OK ? "" : err.msg,
                      kv_buf_bytes(&out));
     kv_buf_clear(&out);
-    if (++k->gathered % ANSWERS_TOGETHER == 0) {
-        kv_channel_flush(k->vault);
-    }
     give_up_if_gone(k, code);
 }
 
@@ -298,8 +294,11 @@ int main(int argc, char **argv)
     if (kv_channel_new_take_fd(keeper.loop, KV_FD_VAULT, KV_ROLE_KEEPER, KV_ROLE_VAULT, on_frame,
                                on_gone, &keeper, &keeper.vault, &err) != KV_OK ||
         kv_channel_new_take_fd(keeper.loop, KV_FD_SUPERVISOR, KV_ROLE_KEEPER, KV_ROLE_SUPERVISOR,
-                               on_frame, on_gone, &keeper, &keeper.supervisor, &err) != KV_OK ||
-        kv_loop_run(keeper.loop, &err) != KV_OK) {
+                               on_frame, on_gone, &keeper, &keeper.supervisor, &err) != KV_OK) {
+        kv_program_die(&err);
+    }
+    kv_channel_eager(keeper.vault);
+    if (kv_loop_run(keeper.loop, &err) != KV_OK) {
         kv_program_die(&err);
     }
     kv_seal_key_free(keeper.transport);

@@ -31,8 +31,7 @@ struct keeper {
     enum kv_code failed; /* why the slot could not be opened */
     struct code_key code_keys[KV_CODE_KEYS_MAX];
     size_t next_code_key;
-    uint64_t gathered; /* answers made */
-    int wrapped_dir;   /* keeper_secret.c */
+    int wrapped_dir; /* keeper_secret.c */
     struct kv_seal_key *transport;
 };
 
