@@ -29,6 +29,17 @@ bool kv_custody_floor_parse(struct kv_bytes word, enum kv_custody_floor *out)
     return false;
 }
 
+bool kv_ruleset_ends_grant(const struct kv_ruleset *rules, uint32_t ops, struct kv_bytes custody)
+{
+    const uint32_t need_login =
+        1U << KV_OP_SESSION_OPEN | 1U << KV_OP_RELAY_READ | 1U << KV_OP_RELAY_SEND;
+    const uint32_t token = 1U << KV_OP_AUTH_TOKEN;
+    enum kv_custody_floor floor = KV_CUSTODY_FLOOR_SOFTWARE;
+    (void)kv_custody_floor_parse(custody, &floor);
+    bool only_token = (ops & token) != 0 && (ops & ~(token | need_login)) == 0;
+    return floor < rules->custody_minimum || (only_token && !rules->token_logins);
+}
+
 /* Where a key stands, for messages. */
 struct place {
     struct kv_bytes text;

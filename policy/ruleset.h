@@ -62,6 +62,11 @@ struct kv_ruleset {
 KV_MUST_USE enum kv_code kv_ruleset_parse(struct kv_bytes text, struct kv_ruleset *out,
                                           struct kv_err *err);
 
+/* Nothing would be left under `rules` of a grant of these operations (1 << enum kv_op) whose key is
+ * kept as `custody` says: its only login is forbidden, or its key is kept less well than they
+ * demand. Other limits shorten or slow a grant, and do not end it. */
+bool kv_ruleset_ends_grant(const struct kv_ruleset *rules, uint32_t ops, struct kv_bytes custody);
+
 struct kv_sentences {
     size_t count; /* at least 1 */
     char text[KV_RULESET_SENTENCES_MAX][KV_SENTENCE_LEN];

@@ -3,19 +3,6 @@
 
 #include <stdlib.h>
 
-/* Under `rules` nothing would be left of the grant: its only login is forbidden, or its key is kept
- * less well than they demand. Other limits shorten or slow it, and do not end it. */
-static bool would_end(const struct kv_ruleset *rules, const struct kv_grant *g)
-{
-    const uint32_t need_login =
-        1U << KV_OP_SESSION_OPEN | 1U << KV_OP_RELAY_READ | 1U << KV_OP_RELAY_SEND;
-    const uint32_t token = 1U << KV_OP_AUTH_TOKEN;
-    enum kv_custody_floor custody = KV_CUSTODY_FLOOR_SOFTWARE;
-    (void)kv_custody_floor_parse(kv_bytes_str(g->credential->custody), &custody);
-    bool only_token = (g->ops & token) != 0 && (g->ops & ~(token | need_login)) == 0;
-    return custody < rules->custody_minimum || (only_token && !rules->token_logins);
-}
-
 static bool is_listed(const struct kv_statement *st, const char *grant)
 {
     uint64_t count = 0;
@@ -34,7 +21,7 @@ static enum kv_code check_ended(const struct kv_state *s, const struct kv_statem
 {
     for (size_t i = 0; i < s->grants.count; i++) {
         const struct kv_grant *g = s->grants.item[i];
-        bool ends = would_end(rules, g);
+        bool ends = kv_ruleset_ends_grant(rules, g->ops, kv_bytes_str(g->credential->custody));
         if (g->state != KV_GRANT_CLOSING && ends != is_listed(st, g->id)) {
             return KV_REFUSE(err, KV_E_REQ_POLICY_TEXT,
                              ends ? "the text would end grant %s, which the request does not list"

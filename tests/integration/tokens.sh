@@ -117,6 +117,22 @@ close || die "close"
 open
 refused "a token that was revoked at KSeF is refused" ksef.token 403
 
+# ---- a policy that forbids tokens ----
+
+printf '%s\n' 'version: 1' 'approvals:' '  default: {finance: 1, custodian: 1}' 'token-logins: no' 'custody-minimum: software' >"$W/no-tokens.yaml"
+tokens_only=$(kv grant list --json | jq -r '[.grants[] | select(.state == "active" and (.operations | test("auth.token")) and (.operations | test("auth.xades") | not)) | .id] | sort[]')
+[ -n "$tokens_only" ] || die "no grant of a token stands"
+equal "the difference names the grants that would end" "$tokens_only" "$(kv policy diff "$W/no-tokens.yaml" --json | jq -r '[.endsGrants[].id] | sort[]')"
+id_from=$(record_count)
+id=$(by fin-02 policy propose "$W/no-tokens.yaml" --reason "No tokens any more") || die "propose: $(cat "$W/err")"
+equal "… people sign which" "$tokens_only" "$(kv request show "$id" --json | jq -r .text | sed -n 's/^ends-grant-[0-9]*: //p' | sort)"
+approved "$id" fin-01 cus-01
+none_stands() { kv grant list --json | holds '[.grants[] | select(.state == "active" and (.operations | test("auth.token")))] == []'; }
+is "… and they end with its activation" wait_for 10 none_stands
+equal "… each with its record" "$tokens_only" "$(records "$id_from" | jq -r 'select(.ev == "grant.expire") | .grant' | sort)"
+open
+is "… nobody logs in with a token" grep -q '^policy\.' <(code)
+
 # ---- it is nowhere ----
 
 nowhere() { ! grep -r -a -l -F -e $SECRET "$@"; }
