@@ -121,6 +121,14 @@ static void attend_grants(struct vault *v, struct list *list)
         int64_t left = g->request->not_after_ms - now;
         /* of a short grant, which was meant to be short, only its last tenth */
         bool near = left < soon && (length > soon || left < length / 10);
+        if (g->state == KV_GRANT_SUSPENDED) {
+            int n = snprintf(next, sizeof next, "If it is cleared up: `ksefvault grant resume %s`.",
+                             g->id);
+            assert(n > 0 && (size_t)n < sizeof next);
+            attend(list, next, "A grant of %s is suspended%s%s.", g->integration->id,
+                   g->suspended_why[0] == '\0' ? "" : ": ", g->suspended_why);
+            continue;
+        }
         if (g->state == KV_GRANT_CLOSING || !near || continued(v, g)) {
             continue;
         }

@@ -24,12 +24,25 @@ static void refuse(struct kv_answer *out, enum kv_code code, const char *detail,
 }
 
 /* Owner and custodian of an integration are its normal approvers. */
-static void owners(const struct kv_integration *n, char *out, size_t size)
+/* Who lifts it: the owner named in `key`, or who has the same duty once the owner has left. */
+static void owner(const struct kv_state *s, const struct kv_integration *n, enum kv_key key,
+                  const char *duty, char out[static 64])
 {
-    struct kv_bytes owner = kv_statement_get(n->request->text, KV_KEY_BUSINESS_OWNER);
-    struct kv_bytes custodian = kv_statement_get(n->request->text, KV_KEY_TECHNICAL_CUSTODIAN);
-    say(out, size, "%.*s (finance) and %.*s (custodian)", (int)owner.len, (const char *)owner.ptr,
-        (int)custodian.len, (const char *)custodian.ptr);
+    struct kv_bytes id = kv_statement_get(n->request->text, key);
+    const struct kv_person *person = kv_state_person(s, id);
+    if (person != NULL && person->enabled) {
+        say(out, 64, "%s (%s)", person->id, duty);
+    } else {
+        say(out, 64, "any %s person", duty);
+    }
+}
+
+static void owners(const struct kv_state *s, const struct kv_integration *n, char *out, size_t size)
+{
+    char finance[64], custodian[64];
+    owner(s, n, KV_KEY_BUSINESS_OWNER, "finance", finance);
+    owner(s, n, KV_KEY_TECHNICAL_CUSTODIAN, "custodian", custodian);
+    say(out, size, "%s and %s", finance, custodian);
 }
 
 static bool caller_is(const struct kv_integration *n, const struct kv_caller *caller,
@@ -138,7 +151,7 @@ static void choose(const struct kv_state *s, const struct kv_integration *n, enu
 {
     char who[128], text[192];
     bool any = false, other_context = false;
-    owners(n, who, sizeof who);
+    owners(s, n, who, sizeof who);
     for (size_t i = s->grants.count; i > 0; i--) { /* the newest first */
         const struct kv_grant *g = s->grants.item[i - 1];
         struct kv_err err;
@@ -203,7 +216,7 @@ static void decide(const struct kv_state *s, const struct kv_integration *n, enu
     if (n->suspended) {
         say(text, sizeof text, "integration %s is suspended%s%.64s", n->id,
             n->suspended_why[0] == '\0' ? "" : ": ", n->suspended_why);
-        owners(n, who, sizeof who);
+        owners(s, n, who, sizeof who);
         refuse(out, KV_E_INTEG_SUSPENDED, text, who);
         return;
     }
@@ -233,7 +246,7 @@ void kv_state_question(const struct kv_state *state, const struct kv_caller *cal
     if (n == NULL && differs != NULL) {
         say(text, sizeof text, "uid %u is %.40s, which is registered for another unit than '%.40s'",
             caller->uid, differs->id, caller->unit);
-        owners(differs, who, sizeof who);
+        owners(state, differs, who, sizeof who);
         out->integration = differs;
         refuse(out, KV_E_CALLER_UNIT, text, who);
         return;
@@ -257,7 +270,7 @@ void kv_state_question(const struct kv_state *state, const struct kv_caller *cal
         if (out->exe_suspend) {
             say(text, sizeof text, "%.120s is not the program approved for %s",
                 caller->exe[0] == '\0' ? "what runs there" : caller->exe, n->id);
-            owners(n, who, sizeof who);
+            owners(state, n, who, sizeof who);
             refuse(out, KV_E_CALLER_EXE, text, who);
             return;
         }
