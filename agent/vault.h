@@ -155,8 +155,10 @@ struct vault {
     char signer_detail[192];
     int64_t uncovered_since_ms; /* loop clock; 0: all is covered */
     struct kv_timer *sign_timer, *due_timer;
+    int64_t behind_ms; /* of the last record; above the slack: */
     bool clock_behind;
-    int64_t tended_ms; /* loop clock */
+    bool clock_alarm, disk_alarm; /* recorded, until it is right again */
+    int64_t tended_ms;            /* loop clock */
 
     struct vault_memory *memory;
     struct refusal *refusals;

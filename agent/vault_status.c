@@ -129,7 +129,7 @@ static void attend_grants(struct vault *v, struct list *list)
                    g->suspended_why[0] == '\0' ? "" : ": ", g->suspended_why);
             continue;
         }
-        if (g->state == KV_GRANT_CLOSING || !near || continued(v, g)) {
+        if (kv_grant_over(g) || !near || continued(v, g)) {
             continue;
         }
         kv_time_format_s(g->request->not_after_ms, when);

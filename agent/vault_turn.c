@@ -25,7 +25,8 @@ int64_t vault_now(struct vault *v)
         int64_t real = kv_time_now_ms();
         int64_t last = v->log == NULL ? 0 : kv_log_last_ts_ms(v->log);
         v->mono_us = kv_time_mono_us();
-        v->clock_behind = real < last - KV_CLOCK_SLACK_MS;
+        v->behind_ms = last - real;
+        v->clock_behind = v->behind_ms > KV_CLOCK_SLACK_MS;
         v->now_ms = real < last ? last : real;
     }
     return v->now_ms;
@@ -466,10 +467,39 @@ static void ask_keepers(struct vault *v)
     }
 }
 
+static void alarm_of(struct vault *v, enum kv_event ev, const char *name, int64_t value)
+{
+    struct kv_err err;
+    struct kv_record *rec = kv_record_new(ev);
+    kv_record_info_int(rec, name, value);
+    if (vault_record(v, rec, NULL, NULL, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "alarm", &err);
+    }
+}
+
+/* What this turn saw of clock and disk: one record when it goes wrong. */
+static void raise_alarms(struct vault *v)
+{
+    bool low = v->space_known ? v->space.low : v->disk_alarm;
+    bool behind = v->now_ms != 0 ? v->clock_behind : v->clock_alarm;
+    bool disk = low && !v->disk_alarm, clock = behind && !v->clock_alarm;
+    v->disk_alarm = low;
+    v->clock_alarm = behind;
+    if (disk) {
+        alarm_of(v, KV_EV_ALARM_DISK_LOW, "free", (int64_t)v->space.free);
+    }
+    if (clock) {
+        alarm_of(v, KV_EV_ALARM_CLOCK_BEHIND, "behind", v->behind_ms);
+    }
+}
+
 void vault_turn_end(void *vault)
 {
     struct vault *v = vault;
     struct kv_err err;
+    if (v->started && writable(v)) {
+        raise_alarms(v);
+    }
     while (v->dirty && writable(v)) { /* effects may make records of their own */
         v->dirty = false;
         vault_work_due(v);

@@ -173,6 +173,13 @@ static void put_marked(const json_t *list, const char *mark)
     }
 }
 
+static bool is_over(const json_t *grant)
+{
+    const char *state = cli_str(grant, "state");
+    return strcmp(state, kv_grant_state_word(KV_GRANT_CLOSING)) == 0 ||
+           strcmp(state, kv_grant_state_word(KV_GRANT_CLOSED)) == 0;
+}
+
 /* The standing grants that the rules would end, as the agent lists them: {id, integration, …}. */
 static enum kv_code ended_grants(struct cli *cli, const struct kv_ruleset *rules, json_t **out,
                                  struct kv_err *err)
@@ -199,8 +206,7 @@ static enum kv_code ended_grants(struct cli *cli, const struct kv_ruleset *rules
                 custody = cli_str(credential, "custody");
             }
         }
-        if (strcmp(cli_str(grant, "state"), kv_grant_state_word(KV_GRANT_CLOSING)) != 0 &&
-            kv_ruleset_ends_grant(rules, ops, kv_bytes_str(custody))) {
+        if (!is_over(grant) && kv_ruleset_ends_grant(rules, ops, kv_bytes_str(custody))) {
             json_array_append(*out, grant);
         }
     }

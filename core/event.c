@@ -68,6 +68,7 @@ static const struct kv_event_row rows[KV_EV_COUNT] = {
     [KV_EV_GRANT_RESUME]    = {"grant.resume", KV_STRICT, {{A, K(REQ) | K(GRANT), 0, {{0}}, ""}}},
     [KV_EV_GRANT_REVOKE]    = {"grant.revoke", KV_BOUNDED, {{P, K(GRANT), 0, {{0}}, SIGNED}}},
     [KV_EV_GRANT_EXPIRE]    = {"grant.expire", KV_BOUNDED, {{A, K(GRANT), 0, {S("why")}, ""}}},
+    [KV_EV_GRANT_CLOSE]     = {"grant.close", KV_BOUNDED, {{A, K(GRANT), K(PERSON), {S_OPT("residual")}, ""}}},
     [KV_EV_USE_SIGN]        = {"use.sign", KV_BOUNDED, {{I, K(GRANT) | K(CRED) | K(OP) | K(CTX) | K(DIG), K(INV), {{0}}, ""}}},
     [KV_EV_USE_INTENT]      = {"use.intent", KV_BOUNDED, {{I | A, K(GRANT) | K(CRED) | K(OP) | K(CTX), K(DIG) | K(KSEF), {{0}}, ""}}},
     [KV_EV_USE_OUTCOME]     = {"use.outcome", KV_BOUNDED, {{A, K(OF) | K(OUT), K(KSEF) | K(ERR), {S_OPT("access"), S_OPT("refresh")}, ""}}},
@@ -83,6 +84,8 @@ static const struct kv_event_row rows[KV_EV_COUNT] = {
     [KV_EV_ALARM_EXE_CHANGED] = {"alarm.exe-changed", KV_BOUNDED, {{A, K(INTEG), 0, {S("exe")}, ""}}},
     [KV_EV_ALARM_KEY_CLONED] = {"alarm.key-cloned", KV_BOUNDED, {{A, K(PERSON) | K(KEY), 0, {{0}}, ""}}},
     [KV_EV_ALARM_CHECKPOINT] = {"alarm.checkpoint", KV_BOUNDED, {{A, K(PERSON) | K(KEY), 0, {N("size"), S("root")}, ""}}},
+    [KV_EV_ALARM_DISK_LOW]  = {"alarm.disk-low", KV_BOUNDED, {{A, 0, 0, {N("free")}, ""}}},
+    [KV_EV_ALARM_CLOCK_BEHIND] = {"alarm.clock-behind", KV_BOUNDED, {{A, 0, 0, {N("behind")}, ""}}},
 };
 
 static const char *const key_words[KV_RK_COUNT] = {

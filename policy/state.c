@@ -11,6 +11,7 @@ static const char *const grant_words[KV_GRANT_STATE_COUNT] = {
     [KV_GRANT_ACTIVE] = "active",
     [KV_GRANT_SUSPENDED] = "suspended",
     [KV_GRANT_CLOSING] = "closing",
+    [KV_GRANT_CLOSED] = "closed",
 };
 
 const char *kv_request_state_word(enum kv_request_state state)
@@ -21,6 +22,11 @@ const char *kv_request_state_word(enum kv_request_state state)
 const char *kv_grant_state_word(enum kv_grant_state state)
 {
     return grant_words[state];
+}
+
+bool kv_grant_over(const struct kv_grant *grant)
+{
+    return grant->state == KV_GRANT_CLOSING || grant->state == KV_GRANT_CLOSED;
 }
 
 void *kv_state_grow(void *old, size_t count, size_t *cap, size_t size)
@@ -226,6 +232,7 @@ static kv_judge_fn *const handlers[KV_EV_COUNT] = {
     [KV_EV_GRANT_RESUME] = kv_on_grant_resume,
     [KV_EV_GRANT_REVOKE] = kv_on_grant_revoke,
     [KV_EV_GRANT_EXPIRE] = kv_on_grant_expire,
+    [KV_EV_GRANT_CLOSE] = kv_on_grant_close,
     [KV_EV_USE_SIGN] = kv_on_use,
     [KV_EV_USE_INTENT] = kv_on_use,
     [KV_EV_USE_OUTCOME] = kv_on_use_outcome,
@@ -241,6 +248,8 @@ static kv_judge_fn *const handlers[KV_EV_COUNT] = {
     [KV_EV_ALARM_EXE_CHANGED] = kv_on_alarm_exe,
     [KV_EV_ALARM_KEY_CLONED] = kv_on_alarm_cloned,
     [KV_EV_ALARM_CHECKPOINT] = only_note,
+    [KV_EV_ALARM_DISK_LOW] = only_note,
+    [KV_EV_ALARM_CLOCK_BEHIND] = only_note,
 };
 
 /* Founding is a fixed order: log.init, vault.found, the founders, the policy; nothing else before.

@@ -129,7 +129,13 @@ struct kv_integration {
     bool compromised; /* the agent has to suspend it */
     uint64_t seq;
 };
-enum kv_grant_state { KV_GRANT_ACTIVE, KV_GRANT_SUSPENDED, KV_GRANT_CLOSING, KV_GRANT_STATE_COUNT };
+enum kv_grant_state {
+    KV_GRANT_ACTIVE,
+    KV_GRANT_SUSPENDED,
+    KV_GRANT_CLOSING, /* over, and something of it may still be open at KSeF */
+    KV_GRANT_CLOSED,
+    KV_GRANT_STATE_COUNT
+};
 const char *kv_grant_state_word(enum kv_grant_state state);
 struct kv_grant {
     char id[KV_ULID_LEN];
@@ -138,8 +144,10 @@ struct kv_grant {
     struct kv_credential *credential;
     struct kv_integration *integration;
     enum kv_grant_state state;
-    bool revoked; /* CLOSING because a person ended it */
-    char why[16]; /* CLOSING by itself: time, uses, policy */
+    bool revoked;           /* over because a person ended it, */
+    char closer[KV_ID_LEN]; /* this one */
+    char why[16];           /* over by itself: time, uses, policy */
+    int64_t residual_ms; /* the last access token that was handed out lives until then; 0: none */
     uint32_t ops;
     uint32_t suspended_ops;
     char suspended_why[KV_ERR_WORD_LEN];
@@ -151,10 +159,13 @@ struct kv_grant {
     bool compromised, ends_by_policy;
     uint64_t seq;
 };
+/* Ended for good; what is left of it is to be closed, or is. */
+bool kv_grant_over(const struct kv_grant *grant);
 /* A session at KSeF, from the outcome of its redeeming (also of one that nobody knows: it may be
  * open) to its ksef.close. */
 struct kv_ksef_session {
     char ref[KV_REF_LEN];
+    char grant[KV_ULID_LEN];
     char cred[KV_ID_LEN];
     char ctx[KV_CONTEXT_LEN];
     int64_t seen_ms;         /* of the last record about it */

@@ -92,7 +92,7 @@ static bool resume_ready(const struct kv_state *s, const struct kv_request *r, i
     const struct kv_integration *n =
         target.noun == KV_NOUN_INTEGRATION ? kv_state_integration(s, target.id) : NULL;
     return (n != NULL && (n->suspended || n->suspended_ops != 0)) ||
-           (g != NULL && g->state != KV_GRANT_CLOSING &&
+           (g != NULL && !kv_grant_over(g) &&
             (g->state == KV_GRANT_SUSPENDED || g->suspended_ops != 0) &&
             now_ms < kv_grant_end_ms(s, g));
 }
@@ -220,6 +220,24 @@ static void suspend(enum kv_event ev, enum kv_record_key key, const char *id, st
     kv_record_set(due->rec, KV_RK_ERR, kv_code_word(KV_E_ALARM_COMPROMISED));
 }
 
+static void close_if_clear(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms,
+                           struct kv_due *due)
+{
+    char until[KV_TIME_S_LEN];
+    if (g->state != KV_GRANT_CLOSING || !kv_grant_is_clear(s, g, now_ms)) {
+        return;
+    }
+    due->rec = kv_record_new(KV_EV_GRANT_CLOSE);
+    kv_record_set(due->rec, KV_RK_GRANT, g->id);
+    if (g->closer[0] != '\0') {
+        kv_record_set(due->rec, KV_RK_PERSON, g->closer);
+    }
+    if (g->residual_ms > now_ms) {
+        kv_time_format_s(g->residual_ms, until);
+        kv_record_info_str(due->rec, "residual", until);
+    }
+}
+
 /* What takes away comes first, and does not wait for a checkpoint. */
 static void due_taking(const struct kv_state *s, const struct kv_moment *m, struct kv_due *due)
 {
@@ -231,10 +249,9 @@ static void due_taking(const struct kv_state *s, const struct kv_moment *m, stru
     }
     for (size_t i = 0; i < s->grants.count && due->rec == NULL; i++) {
         const struct kv_grant *g = s->grants.item[i];
-        if (g->state == KV_GRANT_CLOSING) {
-            continue;
-        }
-        if (g->ends_by_policy) {
+        if (kv_grant_over(g)) {
+            close_if_clear(s, g, m->now_ms, due);
+        } else if (g->ends_by_policy) {
             expire(g, "policy", due);
         } else if (m->now_ms >= kv_grant_end_ms(s, g)) {
             expire(g, "time", due);
@@ -351,7 +368,7 @@ int64_t kv_state_next_due_ms(const struct kv_state *state, int64_t now_ms)
     }
     for (size_t i = 0; i < state->grants.count; i++) {
         const struct kv_grant *g = state->grants.item[i];
-        if (g->state != KV_GRANT_CLOSING) {
+        if (!kv_grant_over(g)) {
             earlier(&best, kv_grant_end_ms(state, g), now_ms);
         }
     }

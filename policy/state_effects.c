@@ -341,7 +341,7 @@ enum kv_code kv_on_grant_activate(const struct kv_judge *j)
 
 static bool ended(const struct kv_grant *g)
 {
-    return g == NULL || g->state == KV_GRANT_CLOSING;
+    return g == NULL || kv_grant_over(g);
 }
 
 enum kv_code kv_on_grant_suspend(const struct kv_judge *j)
@@ -411,6 +411,7 @@ enum kv_code kv_on_grant_revoke(const struct kv_judge *j)
         kv_note_text(j, st, 1);
         g->state = KV_GRANT_CLOSING;
         g->revoked = true;
+        memcpy(g->closer, j->rec->who_id, sizeof g->closer);
     }
     kv_statement_free(st);
     return code;

@@ -103,7 +103,7 @@ kv_judge_fn kv_on_request_open, kv_on_request_withdraw, kv_on_request_lapse, kv_
 kv_judge_fn kv_on_policy_activate, kv_on_cred_create, kv_on_cred_activate, kv_on_cred_import,
     kv_on_integ_register, kv_on_integ_change, kv_on_integ_resume, kv_on_integ_suspend,
     kv_on_grant_activate, kv_on_grant_suspend, kv_on_grant_resume, kv_on_grant_revoke,
-    kv_on_grant_expire;
+    kv_on_grant_expire, kv_on_grant_close;
 kv_judge_fn kv_on_use, kv_on_use_outcome, kv_on_ksef_session, kv_on_ksef_close, kv_on_ksef_residual,
     kv_on_ksef_key, kv_on_exception_open, kv_on_alarm_exe, kv_on_alarm_cloned;
 
@@ -140,6 +140,7 @@ bool kv_request_lapsed(const struct kv_state *s, const struct kv_request *r, int
 /* Whether an approved request's own step may happen now. */
 bool kv_request_ready(const struct kv_state *s, const struct kv_request *r, int64_t now_ms);
 int64_t kv_grant_end_ms(const struct kv_state *s, const struct kv_grant *g);
+bool kv_grant_is_clear(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms);
 /* What each kind of credential is for: none does the work of another. Sessions and the relay follow
  * a login of either kind. */
 bool kv_cred_serves(enum kv_cred_kind kind, enum kv_op op);

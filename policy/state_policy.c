@@ -22,7 +22,7 @@ static enum kv_code check_ended(const struct kv_state *s, const struct kv_statem
     for (size_t i = 0; i < s->grants.count; i++) {
         const struct kv_grant *g = s->grants.item[i];
         bool ends = kv_ruleset_ends_grant(rules, g->ops, kv_bytes_str(g->credential->custody));
-        if (g->state != KV_GRANT_CLOSING && ends != is_listed(st, g->id)) {
+        if (!kv_grant_over(g) && ends != is_listed(st, g->id)) {
             return KV_REFUSE(err, KV_E_REQ_POLICY_TEXT,
                              ends ? "the text would end grant %s, which the request does not list"
                                   : "the request lists grant %s, which the text would not end",
@@ -36,7 +36,7 @@ bool kv_policy_outdated(const struct kv_state *s, const struct kv_request *r)
 {
     for (size_t i = 0; r->action == KV_ACTION_POLICY && i < s->grants.count; i++) {
         const struct kv_grant *g = s->grants.item[i];
-        if (g->state != KV_GRANT_CLOSING && g->seq > r->open_seq) {
+        if (!kv_grant_over(g) && g->seq > r->open_seq) {
             return true;
         }
     }
@@ -125,8 +125,7 @@ enum kv_code kv_on_policy_activate(const struct kv_judge *j)
     r->state = KV_REQUEST_DONE;
     for (size_t i = 0; i < j->s->grants.count; i++) {
         struct kv_grant *g = j->s->grants.item[i];
-        g->ends_by_policy =
-            g->ends_by_policy || (g->state != KV_GRANT_CLOSING && is_listed(r->text, g->id));
+        g->ends_by_policy = g->ends_by_policy || (!kv_grant_over(g) && is_listed(r->text, g->id));
     }
     return KV_OK;
 }

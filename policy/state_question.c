@@ -159,7 +159,7 @@ static void choose(const struct kv_state *s, const struct kv_integration *n, enu
             continue;
         }
         if (!kv_bytes_is(kv_statement_get(g->request->text, KV_KEY_CONTEXT), context)) {
-            other_context = other_context || g->state != KV_GRANT_CLOSING;
+            other_context = other_context || !kv_grant_over(g);
             continue;
         }
         enum kv_code code = kv_grant_standing(s, g, op, m->now_ms, &err);

@@ -206,7 +206,7 @@ const struct kv_request *kv_credential_elsewhere(const struct kv_state *s,
             continue;
         }
         const struct kv_grant *g = kv_find_grant(s, r->id);
-        bool stands = g != NULL && g->state != KV_GRANT_CLOSING && now_ms < kv_grant_end_ms(s, g);
+        bool stands = g != NULL && !kv_grant_over(g) && now_ms < kv_grant_end_ms(s, g);
         /* of two that were approved and wait, the later one gives way */
         const struct kv_request *own = kv_state_request(s, value(st, KV_KEY_REQUEST));
         bool waits =
@@ -308,8 +308,7 @@ static enum kv_code resume(const struct kv_judge *j, const struct kv_statement *
     const struct kv_grant *g =
         named && target.noun == KV_NOUN_GRANT ? kv_state_grant(j->s, target.id) : NULL;
     if ((n == NULL || (!n->suspended && n->suspended_ops == 0)) &&
-        (g == NULL || g->state == KV_GRANT_CLOSING ||
-         (g->state == KV_GRANT_ACTIVE && g->suspended_ops == 0))) {
+        (g == NULL || kv_grant_over(g) || (g->state == KV_GRANT_ACTIVE && g->suspended_ops == 0))) {
         return unknown(j, "suspended integration or grant", named ? target.id : KV_BYTES_NULL);
     }
     return KV_OK;
@@ -322,7 +321,7 @@ static enum kv_code policy(const struct kv_judge *j, const struct kv_statement *
     for (uint64_t n = 1; n <= count; n++) {
         struct kv_bytes id = kv_statement_get_n(st, KV_KEY_ENDS_GRANT_N, n);
         const struct kv_grant *g = kv_state_grant(j->s, id);
-        if (g == NULL || g->state == KV_GRANT_CLOSING) {
+        if (g == NULL || kv_grant_over(g)) {
             return unknown(j, "standing grant", id);
         }
     }

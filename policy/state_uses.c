@@ -89,7 +89,7 @@ static enum kv_code check_grant(const struct kv_state *s, const struct kv_grant 
     if (g->revoked) {
         return KV_REFUSE(err, KV_E_GRANT_REVOKED, "grant %s was revoked", g->id);
     }
-    if (now_ms >= kv_grant_end_ms(s, g) || g->state == KV_GRANT_CLOSING || g->ends_by_policy) {
+    if (now_ms >= kv_grant_end_ms(s, g) || kv_grant_over(g) || g->ends_by_policy) {
         kv_time_format_s(kv_grant_end_ms(s, g), when);
         return strcmp(g->why, "uses") == 0
                    ? KV_REFUSE(err, KV_E_GRANT_USES, "grant %s had %llu uses", g->id,
@@ -290,7 +290,7 @@ static void forget_old_sessions(struct kv_state *s, int64_t now_ms)
 static void note_session(const struct kv_judge *j, const struct kv_intent *intent)
 {
     struct kv_state *s = j->s;
-    const struct kv_grant *g = kv_find_grant(s, intent->grant);
+    struct kv_grant *g = kv_find_grant(s, intent->grant);
     const struct kv_info *access = kv_record_info(j->rec, "access");
     if (intent->op != KV_OP_SESSION_OPEN || j->rec->out == KV_OUT_ERROR || g == NULL ||
         intent->ref[0] == '\0') {
@@ -304,12 +304,16 @@ static void note_session(const struct kv_judge *j, const struct kv_intent *inten
         session = &s->sessions[s->session_count++];
         *session = (struct kv_ksef_session){.seen_ms = 0};
         memcpy(session->ref, intent->ref, sizeof session->ref);
+        memcpy(session->grant, g->id, sizeof session->grant);
         memcpy(session->cred, g->credential->id, sizeof session->cred);
         kv_statement_copy(g->request->text, KV_KEY_CONTEXT, session->ctx, sizeof session->ctx);
     }
     session->seen_ms = j->now;
     if (access != NULL) { /* written by us; what is no time tells nothing */
         (void)kv_time_parse_s(kv_bytes_str(access->s), &session->access_until_ms);
+        if (session->access_until_ms > g->residual_ms) {
+            g->residual_ms = session->access_until_ms;
+        }
     }
 }
 
@@ -376,6 +380,50 @@ enum kv_code kv_on_ksef_residual(const struct kv_judge *j)
         return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "session %s was not closed just before",
                          j->rec->ksef.auth_ref);
     }
+    return KV_OK;
+}
+
+/* Of a grant that is over, nothing is left at KSeF: no login under way, no session that may live.
+ */
+bool kv_grant_is_clear(const struct kv_state *s, const struct kv_grant *g, int64_t now_ms)
+{
+    for (size_t i = 0; i < s->intent_count; i++) {
+        if (strcmp(s->intents[i].grant, g->id) == 0) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < s->session_count; i++) {
+        if (strcmp(s->sessions[i].grant, g->id) == 0 &&
+            now_ms - s->sessions[i].seen_ms <= SESSION_DAYS * KV_DAY_MS) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* How long its access tokens live on: stated while any does. */
+static bool residual_fits(const struct kv_judge *j, const struct kv_grant *g)
+{
+    char until[KV_TIME_S_LEN];
+    const struct kv_info *residual = kv_record_info(j->rec, "residual");
+    if (g->residual_ms <= j->now) {
+        return residual == NULL;
+    }
+    kv_time_format_s(g->residual_ms, until);
+    return residual != NULL && strcmp(residual->s, until) == 0;
+}
+
+enum kv_code kv_on_grant_close(const struct kv_judge *j)
+{
+    struct kv_grant *g = kv_find_grant(j->s, j->rec->grant);
+    if (g == NULL || g->state != KV_GRANT_CLOSING || !kv_grant_is_clear(j->s, g, j->now)) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "grant %s has not ended, or not at KSeF",
+                         j->rec->grant);
+    }
+    if (strcmp(j->rec->person, g->closer) != 0 || !residual_fits(j, g)) {
+        return KV_REFUSE(j->err, KV_E_LEDGER_ILLEGAL, "grant %s ended otherwise", j->rec->grant);
+    }
+    g->state = KV_GRANT_CLOSED;
     return KV_OK;
 }
 

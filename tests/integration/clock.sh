@@ -41,6 +41,7 @@ is "an hour behind: the state says so" test "$(agent_state)" = clock-behind
 session $NIP
 refused "no session is given" agent.clock-behind 503
 behind() { local got=0; "$@" >"$W/out" 2>&1 || got=$?; cat "$W/out"; [ $got = 5 ] && grep -q agent.clock-behind "$W/out"; }
+equal "… one record tells by how much, in milliseconds" "1 true" "$(records | jq -rs 'map(select(.ev == "alarm.clock-behind")) | "\(length) \(.[0].info.behind > 3500000 and .[0].info.behind < 3700000)"')"
 is "no approval counts" behind kv approve "$waiting" --as fin-01 --key "$W/people/fin-01" --yes
 is "nothing new is asked for" behind kv grant request --credential ksef-auth --integration erp-1 --context $INTERNAL \
     --operation auth.xades --operation session.open --as fin-02 --key "$W/people/fin-02" --reason x
@@ -54,6 +55,7 @@ agent_stop
 offset_is -0.05s
 agent_start
 is "50 ms behind is nothing" test "$(agent_state)" = serving
+equal "… and no alarm" 1 "$(records | jq -s 'map(select(.ev == "alarm.clock-behind")) | length')"
 session $NIP
 refused "the revocation stands" policy.grant-revoked 403
 is "and time goes on" test "$(last_ts)" \> "$before"

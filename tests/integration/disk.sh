@@ -24,6 +24,8 @@ fill() { # leave less than is kept free
 fill
 session $NIP
 refused "with the disk full no session is opened" ledger.disk-low 507
+alarms() { records | jq -s 'map(select(.ev == "alarm.disk-low")) | length'; }
+equal "… and one record tells how little is left" "1 true" "$(alarms) $(records | jq -s '[.[] | select(.ev == "alarm.disk-low")][0].info.free < 67108864')"
 is "… and nothing was asked of KSeF" test "$(ksefsim /control/state | jq '[.sessions[] | select(.open)] | length')" = 0
 kv approve "$waiting" --as fin-01 --key "$W/people/fin-01" --yes >"$W/out" 2>&1
 is "no approval is taken" grep -q ledger.disk-low "$W/out"
@@ -42,5 +44,7 @@ approved "$(by cus-02 integration resume erp-1 --reason "Room again")" fin-01 cu
 GRANT=$(new_grant erp-1 --context $NIP) || die "no grant"
 session $NIP
 equal "with room again, a session" 201 "$status"
+equal "each run told of the full disk once" 2 "$(alarms)"
+equal "both grants are closed, by the one who ended them" "fin-01 fin-02" "$(records | jq -r 'select(.ev == "grant.close") | .person' | sort | paste -sd" ")"
 is "the ledger verifies" verify
 finish

@@ -118,6 +118,8 @@ is "the resumed grant has a session anew" test "$status" = 201
 by cus-01 grant revoke "$GRANT"
 is "revoked while KSeF fails: it is tried until the session is gone" wait_for 30 no_sessions
 equal "… at the grant's end" grant-end "$(since ksef.close | jq -r .info.why)"
+equal "… and then the grant is closed: by whom, and until when its token works" "cus-01 $(since ksef.residual | tail -1 | jq -r .info.until)" "$(since grant.close | jq -r '"\(.person) \(.info.residual)"')"
+equal "… behind the session's end" "ksef.close ksef.residual grant.close" "$(records "$from" | jq -r 'select(.ev == "ksef.close" or .ev == "ksef.residual" or .ev == "grant.close") | .ev' | tail -3 | paste -sd" ")"
 equal "… recorded once" 1 "$(since ksef.close | wc -l)"
 ref=$(since ksef.close | jq -r .ksef.authRef)
 session "$INTERNAL"; is "KSeF's own list" works

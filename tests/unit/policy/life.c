@@ -98,7 +98,7 @@ static void ksef_session(struct kv_record *rec)
     ksef_reference(rec);
 }
 
-static void uses(struct world *w, const char *grant)
+void life_session_opens(struct world *w, const char *grant, const char *until)
 {
     done(w, by_erp(KV_EV_USE_INTENT, grant, KV_OP_AUTH_XADES));
     outcome(w, KV_OUT_OK);
@@ -107,24 +107,35 @@ static void uses(struct world *w, const char *grant)
     kv_record_set_of(rec, kv_state_intent_at(w->state, 0)->seq);
     kv_record_set_out(rec, KV_OUT_OK);
     ksef_reference(rec);
-    kv_record_info_str(rec, "access", "2026-01-05T12:00:00Z");
+    kv_record_info_str(rec, "access", until);
     kv_record_info_str(rec, "refresh", "2026-01-12T12:00:00Z");
     done(w, rec);
     rec = by_erp(KV_EV_KSEF_SESSION, grant, KV_OP_SESSION_OPEN);
     kv_record_info_str(rec, "lease", "01KEBQGH006J9ATSEGBABKZVWC");
-    kv_record_info_str(rec, "until", "2026-01-05T12:00:00Z");
+    kv_record_info_str(rec, "until", until);
     done(w, rec);
-    rec = kv_record_new(KV_EV_KSEF_CLOSE);
+}
+
+void life_session_ends(struct world *w, const char *until)
+{
+    struct kv_record *rec = kv_record_new(KV_EV_KSEF_CLOSE);
     ksef_session(rec);
     kv_record_set_out(rec, KV_OUT_OK);
     kv_record_info_str(rec, "why", "last-lease");
     done(w, rec);
     rec = kv_record_new(KV_EV_KSEF_RESIDUAL);
     ksef_session(rec);
-    kv_record_info_str(rec, "until", "2026-01-05T12:00:00Z");
+    kv_record_info_str(rec, "until", until);
     done(w, rec);
+}
+
+static void uses(struct world *w, const char *grant)
+{
+    static const char until[] = "2026-01-05T12:00:00Z";
+    life_session_opens(w, grant, until);
+    life_session_ends(w, until);
     done(w, by_erp(KV_EV_USE_SIGN, grant, KV_OP_CSR_SIGN));
-    rec = kv_record_new(KV_EV_USE_REFUSED);
+    struct kv_record *rec = kv_record_new(KV_EV_USE_REFUSED);
     kv_record_set_who(rec, KV_WHO_CALLER, "uid-61003", "uid:61003");
     kv_record_set(rec, KV_RK_ERR, kv_code_word(KV_E_CALLER_UNKNOWN));
     done(w, rec);
@@ -286,6 +297,12 @@ static void notes(struct world *w)
     rec = kv_record_new(KV_EV_ALARM_SIGNER_DOWN);
     kv_record_set(rec, KV_RK_ERR, kv_code_word(KV_E_TOKEN_ABSENT));
     done(w, rec);
+    rec = kv_record_new(KV_EV_ALARM_DISK_LOW);
+    kv_record_info_int(rec, "free", 1 << 20);
+    done(w, rec);
+    rec = kv_record_new(KV_EV_ALARM_CLOCK_BEHIND);
+    kv_record_info_int(rec, "behind", 3600000);
+    done(w, rec);
 }
 
 static void crash(struct world *w, const char *grant)
@@ -336,6 +353,7 @@ void life(struct world *w)
     int len = snprintf(target, sizeof target, "grant %s", second);
     assert_true(len > 0 && (size_t)len < sizeof target);
     world_must(w, act(w, "cus-03", KV_ACT_REVOKE, target, NULL, NULL));
+    world_due(w);
     minute(w);
     world_must(w, act(w, "fin-03", KV_ACT_LEAVE, "person cus-03", "left-on", "2026-01-08"));
     world_must(w, act_on_key(w, "cus-01", KV_ACT_COMPROMISED, "fin-03", w->now_ms));

@@ -7,5 +7,9 @@
 
 /* `w` is opened here. */
 void life(struct world *w);
+/* erp-1 logs in under `grant` and takes a lease of an access token that lives until then; the
+ * session ends at KSeF. */
+void life_session_opens(struct world *w, const char *grant, const char *until);
+void life_session_ends(struct world *w, const char *until);
 
 #endif

@@ -151,7 +151,7 @@ static void a_grant_stands_to_the_millisecond(void **state)
     w.now_ms = end;
     must_refuse(&w, world_use(&w, id), KV_E_GRANT_EXPIRED);
     world_due(&w);
-    assert_int_equal(kv_state_grant(w.state, kv_bytes_str(id))->state, KV_GRANT_CLOSING);
+    assert_int_equal(kv_state_grant(w.state, kv_bytes_str(id))->state, KV_GRANT_CLOSED);
     world_close(&w);
 }
 

@@ -142,7 +142,7 @@ static void check(const struct search *s, const struct node *n)
     if ((g != NULL) != t->given) {
         fail_msg("grant %s:%s", g != NULL ? "given" : "missing", tell(n));
     }
-    enum kv_grant_state want = t->revoked     ? KV_GRANT_CLOSING
+    enum kv_grant_state want = t->revoked     ? KV_GRANT_CLOSED
                                : t->suspended ? KV_GRANT_SUSPENDED
                                               : KV_GRANT_ACTIVE;
     if (g != NULL && g->state != want) {

@@ -76,7 +76,8 @@ static bool is_note(enum kv_event ev)
     return ev == KV_EV_AGENT_START || ev == KV_EV_AGENT_STOP || ev == KV_EV_LOG_RECOVERED ||
            ev == KV_EV_USE_REFUSED || ev == KV_EV_EXPORT_MADE || ev == KV_EV_VERIFY_RUN ||
            ev == KV_EV_ALARM_SIGNER_DOWN || ev == KV_EV_ALARM_CHECKPOINT ||
-           ev == KV_EV_ALARM_EXE_CHANGED;
+           ev == KV_EV_ALARM_EXE_CHANGED || ev == KV_EV_ALARM_DISK_LOW ||
+           ev == KV_EV_ALARM_CLOCK_BEHIND;
 }
 
 /* Likewise single facts. (The log key is compared by the founding, see another_log_key, and with
@@ -151,7 +152,7 @@ static void change_keys(struct tamper *t, const struct kv_bytes *blobs)
     swap_text(t, blobs, rec->role, strcmp(rec->role, "finance") == 0 ? "custodian" : "finance",
               "role");
     swap_text(t, blobs, rec->req, other, "request");
-    if (rec->ev != KV_EV_GRANT_EXPIRE) {
+    if (rec->ev != KV_EV_GRANT_EXPIRE) { /* there is none to swap it with */
         swap_text(t, blobs, rec->grant, "01KEBQGH006J9ATSEGBABKZVWC", "grant");
     }
     swap_text(t, blobs, rec->integ, "erp-9", "integration");
