@@ -160,8 +160,11 @@ static enum kv_code transmit(struct kv_channel *channel, enum kv_frame_op op, ui
     if (channel->queue_len >= QUEUE_MAX) {
         return KV_REFUSE(err, KV_E_BUSY, "the %s does not keep up", kv_role_word(channel->peer));
     }
+    if (body.len > kv_frame_row(op)->body_max) { /* what is in it comes from elsewhere */
+        return KV_REFUSE(err, KV_E_LIMIT, "%zu bytes are too many for %s", body.len,
+                         kv_frame_row(op)->word);
+    }
     uint8_t head[KV_FRAME_HEAD_LEN];
-    assert(body.len <= KV_FRAME_BODY_MAX);
     kv_frame_head(op, request, body.len, head);
     if (fd >= 0 || channel->out.len + sizeof head + body.len > KV_FRAME_MAX) {
         kv_channel_flush(channel);

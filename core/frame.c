@@ -43,12 +43,12 @@ static const struct kv_frame_row rows[KV_FRAME_COUNT] = {
     [KV_FRAME_KSEF_LOGIN]        = {"ksef-login", KV_ROLE_VAULT, KV_ROLE_COURIER, 32768, false},
     [KV_FRAME_KSEF_TOKEN_LOGIN]  = {"ksef-token-login", KV_ROLE_VAULT, KV_ROLE_COURIER, 16384, false},
     [KV_FRAME_KSEF_KEYS]         = {"ksef-keys", KV_ROLE_VAULT, KV_ROLE_COURIER, 64, false},
-    [KV_FRAME_KSEF_STATUS]       = {"ksef-status", KV_ROLE_VAULT, KV_ROLE_COURIER, 8192, false},
-    [KV_FRAME_KSEF_REDEEM]       = {"ksef-redeem", KV_ROLE_VAULT, KV_ROLE_COURIER, 8192, false},
-    [KV_FRAME_KSEF_REFRESH]      = {"ksef-refresh", KV_ROLE_VAULT, KV_ROLE_COURIER, 8192, false},
-    [KV_FRAME_KSEF_END]          = {"ksef-end", KV_ROLE_VAULT, KV_ROLE_COURIER, 8192, false},
+    [KV_FRAME_KSEF_STATUS]       = {"ksef-status", KV_ROLE_VAULT, KV_ROLE_COURIER, 16384, false},
+    [KV_FRAME_KSEF_REDEEM]       = {"ksef-redeem", KV_ROLE_VAULT, KV_ROLE_COURIER, 16384, false},
+    [KV_FRAME_KSEF_REFRESH]      = {"ksef-refresh", KV_ROLE_VAULT, KV_ROLE_COURIER, 16384, false},
+    [KV_FRAME_KSEF_END]          = {"ksef-end", KV_ROLE_VAULT, KV_ROLE_COURIER, 16384, false},
     [KV_FRAME_KSEF_END_OTHER]    = {"ksef-end-other", KV_ROLE_VAULT, KV_ROLE_COURIER, 16384, false},
-    [KV_FRAME_KSEF_SESSIONS]     = {"ksef-sessions", KV_ROLE_VAULT, KV_ROLE_COURIER, 8192, false},
+    [KV_FRAME_KSEF_SESSIONS]     = {"ksef-sessions", KV_ROLE_VAULT, KV_ROLE_COURIER, 16384, false},
 };
 /* clang-format on */
 

@@ -101,6 +101,20 @@ while IFS='|' read -r endpoint fault wanted http outs; do
 done <<<"$rows"
 control clear '{}'
 
+# ---- tokens as long as they may be, and longer ----
+
+vault_was=$(agent_child vault)
+control tokens '{"bytes": 8186}'
+session "$NIP"
+equal "tokens of 8 KiB: a session" 201 "$status"
+is "… they are as long" test "$(field accessToken | wc -c)" -gt 8150
+end_session || die "the session did not end"
+control tokens '{"bytes": 9000}'
+session "$NIP"
+refused "longer ones are refused" ksef.answer 502
+equal "… and the vault lives" "$vault_was" "$(agent_child vault)"
+control tokens '{"bytes": 0}'
+
 # ---- KSeF limits the rate ----
 
 limit() { control clear '{}'; control fault "{\"endpoint\":\"$1\",\"kind\":\"too-many-requests\",\"retry_after\":$2}"; }

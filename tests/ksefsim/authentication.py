@@ -91,11 +91,21 @@ class Authentication:
 
     # --- control -------------------------------------------------------------
 
+    @property
+    def token_length(self):
+        """Bytes that each JWT has at least; 0: as its claims make it."""
+        return self._mint.length
+
+    @token_length.setter
+    def token_length(self, length):
+        self._mint.length = length
+
     def reset_controls(self):
         """Back to the defaults: one poll in progress, true outcomes, no grants."""
         with self._lock:
             self.polls = 1
             self.access_lifetime = LIFETIMES[ACCESS_TOKEN]
+            self.token_length = 0
             self._forced = None
             self._forced_times = 0
             self._grants.clear()

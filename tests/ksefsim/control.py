@@ -38,6 +38,7 @@ class Control:
             "challenge": self._plant_challenge,
             "clock": self._set_clock,
             "access": self._set_access,
+            "tokens": self._set_tokens,
             "token": self._plant_token,
             "ministry": self._rotate,
             "clear": self._clear,
@@ -101,6 +102,11 @@ class Control:
         seconds = fields.number("seconds", 1, 86400)
         fields.finish()
         self._authentication.access_lifetime = datetime.timedelta(seconds=seconds)
+
+    def _set_tokens(self, fields):
+        length = fields.number("bytes", 0, 65536)
+        fields.finish()
+        self._authentication.token_length = length
 
     def _plant_token(self, fields):
         text = fields.text("token")

@@ -116,6 +116,25 @@ static void a_question_gets_its_answer_also_in_parts(void **state)
     }
 }
 
+/* What is asked may come from outside: too long, it is refused, and the channel goes on. */
+static void a_question_above_its_limit_is_refused(void **state)
+{
+    (void)state;
+    struct pair p;
+    struct kv_err err;
+    static const uint8_t body[65]; /* slot-state has 64 bytes */
+    open_pair(&p, false);
+    p.echo = true;
+    assert_int_equal(kv_channel_ask(p.vault, KV_FRAME_SLOT_STATE, kv_bytes(body, sizeof body), -1,
+                                    5000, on_answer, &p, &err),
+                     KV_E_LIMIT);
+    assert_int_equal(p.answered, 0);
+    ask(&p, 5000);
+    run(&p, 5000);
+    assert_int_equal(p.answered, 1);
+    close_pair(&p);
+}
+
 static void a_question_without_answer_ends_at_its_deadline(void **state)
 {
     (void)state;
@@ -237,6 +256,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_question_gets_its_answer_also_in_parts),
+        cmocka_unit_test(a_question_above_its_limit_is_refused),
         cmocka_unit_test(a_question_without_answer_ends_at_its_deadline),
         cmocka_unit_test(a_peer_that_goes_answers_all_questions),
         cmocka_unit_test(a_peer_that_breaks_the_table_is_cut_off),
