@@ -166,6 +166,7 @@ struct vault {
     enum kv_code ksef_code; /* of the last call, if it did not reach KSeF; else KV_OK */
     int64_t ksef_since_ms;
     char ksef_detail[160];
+    struct import *imports; /* vault_import.c */
     struct login *logins;
     struct session *sessions;
     bool rules_changed; /* a record of this turn may have taken something away */

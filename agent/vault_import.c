@@ -20,7 +20,9 @@ void vault_add_binding(struct kv_buf *body, const struct kv_statement *terms,
 }
 
 struct import {
-    struct call *call;
+    struct import *next;
+    struct vault *v;
+    struct call *call; /* not after its answer */
     const struct kv_request *request;
     char credential[KV_ID_LEN], slot[KV_ID_LEN], context[KV_CONTEXT_LEN];
     char custody[16], rung[8];
@@ -44,6 +46,12 @@ static enum kv_code wanted(const struct call *call, const struct kv_request **re
     char slot[KV_ID_LEN];
     if (kv_state_credential(v->state, call->field[0].value) != NULL) {
         return KV_REFUSE(err, KV_E_REQ_EXISTS, "the credential has its token or key already");
+    }
+    for (const struct import *other = v->imports; other != NULL; other = other->next) {
+        if (kv_bytes_is(call->field[0].value, other->credential)) {
+            return KV_REFUSE(err, KV_E_BUSY,
+                             "a token is being brought in under that name: KSeF is being asked");
+        }
     }
     if (r == NULL) {
         return KV_REFUSE(err, KV_E_NOT_FOUND,
@@ -115,7 +123,7 @@ static void ignore(void *ctx, const struct kv_answer_frame *answer)
 
 static void drop_token(const struct import *import)
 {
-    const struct keeper *keeper = vault_keeper(import->call->vault, import->slot);
+    const struct keeper *keeper = vault_keeper(import->v, import->slot);
     struct kv_err err;
     struct kv_buf body;
     kv_buf_init(&body, 2048);
@@ -128,11 +136,21 @@ static void drop_token(const struct import *import)
     kv_buf_clear(&body);
 }
 
+static void end_import(struct import *import)
+{
+    struct import **at = &import->v->imports;
+    while (*at != import) {
+        at = &(*at)->next;
+    }
+    *at = import->next;
+    free(import);
+}
+
 static void end_badly(struct import *import, enum kv_code code, const char *detail)
 {
     drop_token(import);
     vault_refuse(import->call, code, detail);
-    free(import);
+    end_import(import);
 }
 
 static void on_active(void *ctx, enum kv_code code, const char *detail)
@@ -151,12 +169,12 @@ static void on_active(void *ctx, enum kv_code code, const char *detail)
                        "for it (operations auth.token,session.open).");
         vault_reply(import->call, &fields);
     }
-    free(import);
+    end_import(import);
 }
 
 static enum kv_code record(struct import *import, struct kv_err *err)
 {
-    struct vault *v = import->call->vault;
+    struct vault *v = import->v;
     struct kv_record *rec = kv_record_new(KV_EV_CRED_IMPORT);
     kv_record_set(rec, KV_RK_REQ, import->request->id);
     kv_record_set(rec, KV_RK_CRED, import->credential);
@@ -180,7 +198,7 @@ static void on_proven(void *ctx, enum kv_code code, const char *detail)
     } else if (record(import, &err) != KV_OK) {
         end_badly(import, err.code, err.msg);
     } else {
-        vault_after_cover(import->call->vault, import->seq, on_active, import);
+        vault_after_cover(import->v, import->seq, on_active, import);
     }
 }
 
@@ -194,7 +212,7 @@ static void on_wrapped(void *ctx, const struct kv_answer_frame *answer)
     struct kv_err err;
     if (answer->code != KV_OK) {
         vault_refuse(import->call, answer->code, answer->detail);
-        free(import);
+        end_import(import);
         return;
     }
     if (kv_message_read(answer->fields, specs, field, &err) != KV_OK) {
@@ -204,7 +222,7 @@ static void on_wrapped(void *ctx, const struct kv_answer_frame *answer)
     bool fits = kv_field_copy(&field[0], import->custody, sizeof import->custody) &&
                 kv_field_copy(&field[1], import->rung, sizeof import->rung);
     assert(fits); /* the table's limits */
-    vault_prove_token(import->call->vault, import->request, import->context, on_proven, import);
+    vault_prove_token(import->v, import->request, import->context, on_proven, import);
 }
 
 static bool octets(const struct kv_field *field, struct kv_buf *body, const char *name)
@@ -232,6 +250,9 @@ void vault_call_import(struct call *call)
     if (import == NULL) {
         abort();
     }
+    import->next = call->vault->imports;
+    call->vault->imports = import;
+    import->v = call->vault;
     import->call = call;
     import->request = request;
     kv_statement_copy(request->text, KV_KEY_CREDENTIAL, import->credential,
@@ -250,6 +271,6 @@ void vault_call_import(struct call *call)
     kv_buf_clear(&body);
     if (code != KV_OK) {
         vault_refuse(call, code, err.msg);
-        free(import);
+        end_import(import);
     }
 }

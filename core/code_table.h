@@ -104,7 +104,7 @@ X(TOKEN_KEY_MISSING, "token.key-missing", 500, FAILED, WHEN_LIFTED, "The key is 
 X(TOKEN_KEY_WEAK, "token.key-weak", 409, REFUSED, WHEN_LIFTED, "A key of this name on the token can be taken out of it; the agent does not use it.", "Destroy that key with the vendor's tool, then let the agent make it.") \
 X(TOKEN_KEY_EXISTS, "token.key-exists", 409, REFUSED, NEVER, "A key of this name is on the token already.", "Choose another name; keys are never overwritten.") \
 X(TOKEN_INITIALISED, "token.initialised", 409, REFUSED, NEVER, "The token is initialised already; nothing was changed.", "Use it as it is, or initialise another one.") \
-X(TOKEN_WRAPPED, "token.wrapped-secret", 500, FAILED, WHEN_LIFTED, "A wrapped secret could not be opened: it was changed, or is for something else.", "Restore the folder keeper/wrapped from a backup, or import the token again: `ksefvault credential import-token --help`.") \
+X(TOKEN_WRAPPED, "token.wrapped-secret", 500, FAILED, WHEN_LIFTED, "A wrapped secret could not be opened: it was changed, or is for something else.", "Restore the folder keeper/wrapped from a backup, or bring the token in under another name: `ksefvault credential import --help`.") \
 X(TOKEN_TIMEOUT, "token.timeout", 504, LATER, AFTER, "The security module did not answer within its deadline.", "Check the device and its connection; the agent starts it again.") \
 X(LEDGER_SAFE, "ledger.safe-mode", 503, UNREACHABLE, WHEN_LIFTED, "The ledger is damaged; the agent only verifies and exports.", "`ksefvault ledger verify` names the first bad place; see docs/operations.md.") \
 X(LEDGER_COVER, "ledger.not-covered", 503, LATER, AFTER, "What this rests on is not under a signed checkpoint yet.", "Try again in a second.") \

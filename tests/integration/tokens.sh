@@ -96,7 +96,16 @@ close || die "close"
 id=$(ask_import token-2) || die "no request"
 approved "$id" fin-01 cus-02
 plant "$TOKEN_2"
-hand_in token-2 "$TOKEN_2" || die "import: $answer"
+# two at once: one brings it in, the other neither brings in nor drops anything
+control polls '{"n": 4}'
+twice() { kv credential import-token token-2 --token-fd 7 --json 7< <(printf '%s\n' "$TOKEN_2") >"$W/twice.$1" 2>&1; echo $? >"$W/exit.$1"; }
+twice a & first=$!
+twice b & second=$!
+wait $first $second
+control polls '{"n": 1}'
+equal "of two hand-ins at once one succeeds" "0 6" "$(sort "$W/exit.a" "$W/exit.b" | paste -sd' ')"
+is "… and the other is told to wait" grep -q agent.busy "$W/twice.a" "$W/twice.b"
+is "… and the token is there" test -f "$wrapped/token-token-2"
 swap() { mv "$wrapped/token-token-1" "$wrapped/x" && mv "$wrapped/token-token-2" "$wrapped/token-token-1" && mv "$wrapped/x" "$wrapped/token-token-2"; }
 swap || die "swap"
 open
