@@ -157,6 +157,24 @@ static void attend_credentials(struct vault *v, struct list *list)
     }
 }
 
+/* Approved, and the slot that shall make the key is not there. */
+static void attend_keys(struct vault *v, struct list *list)
+{
+    struct kv_moment moment = vault_moment(v);
+    const struct kv_request *r;
+    char credential[KV_ID_LEN], slot[KV_ID_LEN];
+    for (size_t at = 0; (r = kv_state_key_wanted(v->state, &moment, &at)) != NULL;) {
+        kv_statement_copy(r->text, KV_KEY_CREDENTIAL, credential, sizeof credential);
+        kv_statement_copy(r->text, KV_KEY_SLOT, slot, sizeof slot);
+        const struct keeper *keeper = vault_keeper(v, slot);
+        if (keeper == NULL || !keeper->ready) {
+            attend(list, "Bring the slot back, or deny the request and make another one.",
+                   "The key of %s is approved and waits for slot %s%s.", credential, slot,
+                   keeper == NULL ? ", which is not configured" : "");
+        }
+    }
+}
+
 static void attend_people(struct vault *v, struct list *list)
 {
     size_t open = 0;
@@ -206,6 +224,7 @@ static void add_attention(struct vault *v, struct kv_buf *out)
     attend_state(v, &list);
     if (v->log != NULL && v->started) {
         attend_health(v, &list);
+        attend_keys(v, &list);
         attend_people(v, &list);
         attend_grants(v, &list);
         attend_credentials(v, &list);

@@ -198,6 +198,24 @@ static enum kv_code repeat(struct submitted *s, struct kv_bytes text, struct kv_
     return answer_after(s, strict, err);
 }
 
+/* What a request shall make in a slot is asked for in one that this agent has. (The fold knows no
+ * configuration.) */
+static enum kv_code slot_known(struct vault *v, struct kv_bytes text, struct kv_err *err)
+{
+    struct kv_statement *st = NULL;
+    char slot[KV_ID_LEN] = "";
+    if (kv_statement_parse(text, &st, NULL, err) != KV_OK) {
+        return err->code;
+    }
+    kv_statement_copy(st, KV_KEY_SLOT, slot, sizeof slot);
+    kv_statement_free(st);
+    if (slot[0] != '\0' && vault_keeper(v, slot) == NULL) {
+        return KV_REFUSE(err, KV_E_REQ_NAME, "slot '%s' is not in this agent's configuration",
+                         slot);
+    }
+    return KV_OK;
+}
+
 /* Judge and record one text. */
 static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub,
                             const struct kv_field *rows_field, struct kv_err *err)
@@ -214,8 +232,10 @@ static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub
         return err->code;
     }
     memcpy(s->request, draft.rec->req, sizeof s->request);
-    enum kv_code code =
-        rows_field == NULL ? KV_OK : read_rows(rows_field, draft.rec, rows, &row_count, err);
+    enum kv_code code = draft.rec->ev == KV_EV_REQUEST_OPEN ? slot_known(v, sub->text, err) : KV_OK;
+    if (code == KV_OK && rows_field != NULL) {
+        code = read_rows(rows_field, draft.rec, rows, &row_count, err);
+    }
     if (code != KV_OK) {
         kv_record_free(draft.rec);
         return code;

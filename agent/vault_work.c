@@ -153,6 +153,16 @@ static void on_key(void *ctx, const struct kv_answer_frame *answer)
     drop_work(work);
 }
 
+/* One key at a time: the deadline is for one. */
+static bool slot_is_busy(const struct vault *v, const char *slot)
+{
+    const struct work *w = v->work;
+    while (w != NULL && !(w->busy && strcmp(w->slot, slot) == 0)) {
+        w = w->next;
+    }
+    return w != NULL;
+}
+
 static void make_key(struct vault *v, const struct kv_request *r)
 {
     struct kv_err err;
@@ -171,8 +181,8 @@ static void make_key(struct vault *v, const struct kv_request *r)
         v->work = work;
     }
     const struct keeper *keeper = vault_keeper(v, work->slot);
-    if (work->busy || keeper == NULL || !keeper->ready) {
-        return; /* asked again when the slot is there */
+    if (slot_is_busy(v, work->slot) || keeper == NULL || !keeper->ready) {
+        return; /* asked again when the slot is there, or is done with another one */
     }
     vault_key_label(v, work->credential, label);
     kv_buf_init(&body, 512);
@@ -218,9 +228,9 @@ void vault_work_due(struct vault *v)
     bool give = vault_may_give(v, &err) == KV_OK;
     for (int i = 0; i < 1000 && write_one(v, give); i++) {
     }
-    const struct kv_request *r = give ? kv_state_key_wanted(v->state, &moment) : NULL;
-    if (r != NULL) {
-        make_key(v, r);
+    const struct kv_request *r;
+    for (size_t at = 0; give && (r = kv_state_key_wanted(v->state, &moment, &at)) != NULL;) {
+        make_key(v, r); /* of each: one slot that is not there holds up no other */
     }
     int64_t next = kv_state_next_due_ms(v->state, moment.now_ms);
     if (next != KV_TIME_MAX) {

@@ -253,9 +253,10 @@ void kv_state_due(const struct kv_state *state, const struct kv_moment *moment, 
                   struct kv_due *out);
 /* The next time at which something may become due by itself; KV_TIME_MAX: none. */
 int64_t kv_state_next_due_ms(const struct kv_state *state, int64_t now_ms);
-/* An approved credential.create that waits for its key; NULL: none. */
+/* The next approved credential.create that waits for its key, from *at (0: the first), which moves
+ * on; NULL: none. */
 const struct kv_request *kv_state_key_wanted(const struct kv_state *state,
-                                             const struct kv_moment *moment);
+                                             const struct kv_moment *moment, size_t *at);
 
 /* The approved credential.import of this credential that waits for its token; NULL: none. */
 const struct kv_request *kv_state_token_wanted(const struct kv_state *state,

@@ -310,10 +310,10 @@ struct kv_record *kv_state_lapse(const struct kv_state *state, const struct kv_r
 }
 
 const struct kv_request *kv_state_key_wanted(const struct kv_state *state,
-                                             const struct kv_moment *moment)
+                                             const struct kv_moment *moment, size_t *at)
 {
-    for (size_t i = 0; i < state->requests.count; i++) {
-        const struct kv_request *r = state->requests.item[i];
+    while (*at < state->requests.count) {
+        const struct kv_request *r = state->requests.item[(*at)++];
         if (r->action == KV_ACTION_CREDENTIAL_CREATE && r->state == KV_REQUEST_APPROVED &&
             r->step == 0 && kv_request_ready(state, r, moment->now_ms) &&
             r->decided_seq < moment->covered) {

@@ -2,6 +2,9 @@
 # A slot with a wrong PIN: tried once, latched across restarts, unlocked by root alone. And keys of both
 # kinds: RSA logs in as EC does, checked by xmlsec1.
 . "$(dirname "$0")/harness.sh"
+before_start() { # a second slot, whose token is not there
+    sed -i 's|^ksef:|  - name: spare\n    module: '"$world_module"'\n    uri: "pkcs11:token=missing"\n    environment: ["SOFTHSM2_CONF='"$W"'/softhsm2.conf"]\n    readable: ["'"$W"'/softhsm2.conf"]\n    writable: ["'"$W"'/keeper/tokens"]\n    network: none\n    pin: "file:'"$W"'/pin/main"\n&|' "$W/ksefvault.yaml"
+}
 founded
 
 status_is() { agent_answers | holds "$1"; }
@@ -35,6 +38,18 @@ exists_twice() { kv credential self-sign ksef-rsa --subject seal --nip 526587763
 isnt "a credential gets one certificate" exists_twice
 custody() { kv credential list --json | holds 'all(.credentials[]; .custody == "software")'; }
 is "custody says software" custody
+
+# ---- a slot that is not there holds up no other ----
+
+generate() { by cus-01 credential generate "$1" --kind auth-certificate --key-type ec-p256 --slot "$2" --environment test --context $NIP --business-owner fin-01 --custodian cus-01 --reason "A test"; }
+isnt "a slot that is not configured is refused when it is asked for" generate typo mian
+is "… by name" grep -q "slot 'mian' is not" "$W/err"
+id=$(generate waits spare) || die "generate"
+approved "$id" fin-01 cus-02
+id=$(generate next main) || die "generate"
+approved "$id" fin-01 cus-02
+is "the key of another slot is made all the same" credential_is next key
+is "… and the status tells of the one that waits" status_is 'any(.attention[]; .what | test("The key of waits is approved and waits for slot spare"))'
 
 # ---- a wrong PIN ----
 

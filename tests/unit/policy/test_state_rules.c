@@ -125,9 +125,12 @@ static void what_was_denied_meanwhile_gives_nothing(void **state)
     world_must(&w, world_submit(&w, &text));
     both_approve(&w, text.request);
     moment = (struct kv_moment){w.now_ms, UINT64_MAX};
-    assert_non_null(kv_state_key_wanted(w.state, &moment));
+    size_t at = 0;
+    assert_non_null(kv_state_key_wanted(w.state, &moment, &at));
+    assert_null(kv_state_key_wanted(w.state, &moment, &at)); /* there is no other */
     moment.covered = kv_state_size(w.state) - 1; /* the second approval waits for its checkpoint */
-    assert_null(kv_state_key_wanted(w.state, &moment));
+    at = 0;
+    assert_null(kv_state_key_wanted(w.state, &moment, &at));
 
     struct kv_bytes spki = kv_buf_bytes(&w.spki);
     struct kv_record *rec = kv_record_new(KV_EV_CRED_CREATE);

@@ -182,7 +182,8 @@ void world_due(struct world *w)
         kv_state_due(w->state, &moment, true, &due);
         if (due.rec == NULL) {
             kv_buf_clear(&due.doc);
-            const struct kv_request *r = kv_state_key_wanted(w->state, &moment);
+            size_t at = 0;
+            const struct kv_request *r = kv_state_key_wanted(w->state, &moment, &at);
             if (r == NULL) {
                 return;
             }
