@@ -10,6 +10,8 @@
 #define RETRY_MAX_MS       30000
 #define KEEPER_TIMEOUT_MS  20000
 
+#define KSEF_NO_SUCH_SESSION 21304 /* KSeF API 2.0, exception codes */
+
 /* ---- ending it at KSeF ---- */
 
 static struct kv_record *end_record(const struct session *s, enum kv_event ev)
@@ -104,7 +106,11 @@ static void end_again(struct session *s, enum kv_code code, const char *detail)
     kv_timer_arm(s->timer, s->retry_ms);
 }
 
-static void on_listed(void *ctx, const struct kv_answer_frame *answer)
+/* What the courier says of a call that ends sessions or lists them. */
+enum { E_HTTP, E_KSEF, E_RETRY, E_SENT, E_LISTED };
+
+static bool read_end(const struct kv_answer_frame *answer,
+                     struct kv_field field[static KV_FIELDS_MAX])
 {
     static const struct kv_field_spec specs[] = {
         {"http", KV_FIELD_NUMBER, 999, false, NULL},
@@ -113,16 +119,21 @@ static void on_listed(void *ctx, const struct kv_answer_frame *answer)
         {"sent", KV_FIELD_BOOLEAN, 1, false, NULL},
         {"listed", KV_FIELD_BOOLEAN, 1, false, NULL},
         {NULL, KV_FIELD_END, 0, false, NULL}};
+    struct kv_err err;
+    return kv_message_read(answer->fields, specs, field, &err) == KV_OK;
+}
+
+static void on_listed(void *ctx, const struct kv_answer_frame *answer)
+{
     struct session *s = ctx;
     struct kv_field field[KV_FIELDS_MAX];
-    struct kv_err err;
-    bool read = kv_message_read(answer->fields, specs, field, &err) == KV_OK;
-    if (answer->code != KV_OK || !read || field[4].type == 0) {
+    bool read = read_end(answer, field);
+    if (answer->code != KV_OK || !read || field[E_LISTED].type == 0) {
         end_again(s, answer->code != KV_OK ? answer->code : KV_E_PROTOCOL, answer->detail);
-    } else if (field[4].number != 0) {
+    } else if (field[E_LISTED].number != 0) {
         end_again(s, KV_E_KSEF_ANSWER, "KSeF still lists the session");
     } else {
-        ended(s, (int64_t)field[0].number);
+        ended(s, (int64_t)field[E_HTTP].number);
     }
 }
 
@@ -214,7 +225,11 @@ void session_end_at_ksef(struct session *s)
 static void on_lost_ended(void *ctx, const struct kv_answer_frame *answer)
 {
     struct session *s = ctx;
-    if (answer->code == KV_OK || answer->code == KV_E_KSEF_AUTH) { /* 21304: it was never begun */
+    struct kv_field field[KV_FIELDS_MAX];
+    /* not by our code: that is also what a 401 gives, to a token that has just ended */
+    bool never_begun = read_end(answer, field) && field[E_KSEF].type != 0 &&
+                       field[E_KSEF].number == KSEF_NO_SUCH_SESSION;
+    if (answer->code == KV_OK || never_begun) {
         ended(s, 0);
     } else {
         kv_log(KV_LOG_WARNING, "session-lost", "reference=%s code=%s detail=\"%s\"", s->reference,

@@ -1,5 +1,7 @@
 #include "core/buf.h"
 
+#include "core/secret.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,10 +35,15 @@ static bool reserve(struct kv_buf *buf, size_t more)
         while (cap < need) {
             cap *= 2;
         }
-        uint8_t *data = realloc(buf->data, cap);
+        uint8_t *data = malloc(cap);
         if (data == NULL) {
             buf->failed = true;
             return false;
+        }
+        if (buf->cap > 0) { /* not realloc: a token may be in it, and would stay behind */
+            memcpy(data, buf->data, buf->len);
+            kv_wipe(buf->data, buf->cap);
+            free(buf->data);
         }
         buf->data = data;
         buf->cap = cap;
