@@ -22,7 +22,8 @@
 #define POLL_MAX_MS        3000
 #define POLL_TOTAL_MS      120000 /* KSeF decides at once as a rule; after this it is an error */
 #define REF_MAX            63
-#define KV_TOGETHER_MAX    256 /* callers who get their leases in one go */
+#define SECRETS_OF_LOGIN   (3 * 16384) /* its three tokens, as long as they may be */
+#define KV_TOGETHER_MAX    256         /* callers who get their leases in one go */
 
 bool login_by_token(const struct login *login)
 {
@@ -513,6 +514,10 @@ void vault_call_session_open(struct call *call)
     struct login *login = find(v, &who, ctx);
     if (login != NULL) {
         waiters_add(&login->waiters, call);
+        return;
+    }
+    if (!kv_secret_room(SECRETS_OF_LOGIN)) { /* now, not when KSeF has opened a session */
+        vault_refuse(call, KV_E_NO_MEMORY, "so many sessions live that there is no locked memory");
         return;
     }
     login = new_login(v, &who, who.grant, ctx);

@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#define HEAP_BYTES (1024 * 1024)
+#define HEAP_BYTES (4 * 1024 * 1024) /* half of the usual RLIMIT_MEMLOCK */
 #define HEAP_MIN   32
 
 struct kv_secret {
@@ -61,6 +61,11 @@ enum kv_code kv_secret_new(size_t len, struct kv_secret **out, struct kv_err *er
     secret->cap = size;
     *out = secret;
     return KV_OK;
+}
+
+bool kv_secret_room(size_t bytes)
+{
+    return CRYPTO_secure_malloc_initialized() && CRYPTO_secure_used() + bytes <= HEAP_BYTES;
 }
 
 enum kv_code kv_secret_from(struct kv_bytes bytes, struct kv_secret **out, struct kv_err *err)

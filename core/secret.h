@@ -10,7 +10,7 @@
 
 struct kv_secret;
 
-/* Set up the locked heap (1 MiB) once per process, before the first secret. Fails with
+/* Set up the locked heap (4 MiB) once per process, before the first secret. Fails with
  * KV_E_NO_MEMORY when memory cannot be locked; "usable but not locked" is refused. */
 KV_MUST_USE enum kv_code kv_secret_heap_init(struct kv_err *err);
 /* Make the process undumpable: no core, PR_SET_DUMPABLE 0, umask 077. */
@@ -19,6 +19,8 @@ KV_MUST_USE enum kv_code kv_secret_harden_process(struct kv_err *err);
 /* A zeroed secret of `len` bytes (1 to KV_SECRET_MAX). *out is owned by the caller, who frees it
  * with kv_secret_free; on failure it is untouched. Errors: KV_E_LIMIT, KV_E_NO_MEMORY. */
 KV_MUST_USE enum kv_code kv_secret_new(size_t len, struct kv_secret **out, struct kv_err *err);
+/* So many bytes are still free, in whatever pieces. A secret takes the next power of two. */
+bool kv_secret_room(size_t bytes);
 /* The same, filled with a copy of `bytes` (which the caller wipes). */
 KV_MUST_USE enum kv_code kv_secret_from(struct kv_bytes bytes, struct kv_secret **out,
                                         struct kv_err *err);

@@ -51,6 +51,23 @@ static void a_secret_lives_in_locked_memory_and_keeps_its_bytes(void **state)
     assert_int_equal(kv_secret_data(secret)[2], 0);
 }
 
+static void room_is_told_before_it_is_gone(void **state)
+{
+    (void)state;
+    struct kv_err err;
+    static struct kv_secret *secret[4096];
+    size_t count = 0;
+    assert_int_equal(kv_secret_heap_init(&err), KV_OK);
+    while (count < KV_COUNT(secret) && kv_secret_room(4096)) {
+        assert_int_equal(kv_secret_new(2000, &secret[count++], &err), KV_OK);
+    }
+    assert_in_range(count, 2000, KV_COUNT(secret) - 1); /* a thousand sessions of two tokens */
+    while (count > 0) {
+        kv_secret_freep(&secret[--count]);
+    }
+    assert_true(kv_secret_room(4096));
+}
+
 static void lengths_have_limits(void **state)
 {
     (void)state;
@@ -79,6 +96,7 @@ int main(void)
         cmocka_unit_test(without_a_locked_heap_there_is_no_secret),
         cmocka_unit_test(memory_that_cannot_be_locked_is_refused),
         cmocka_unit_test(a_secret_lives_in_locked_memory_and_keeps_its_bytes),
+        cmocka_unit_test(room_is_told_before_it_is_gone),
         cmocka_unit_test(lengths_have_limits),
         cmocka_unit_test(a_hardened_process_leaves_no_core),
     };
