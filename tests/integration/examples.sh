@@ -4,10 +4,12 @@
 . "$(dirname "$0")/harness.sh"
 founded
 examples=$world_root/docs/examples
-mkdir -m 0755 "$W/examples" && cp "$examples"/session.py "$examples"/session.mjs "$examples"/Session.java "$W/examples/" && chmod 0644 "$W"/examples/*
-interpreter() { case $1 in *.py) readlink -f /usr/bin/python3 ;; *.mjs) readlink -f "$(command -v node)" ;; *.java) readlink -f "$(command -v java)" ;; esac; }
+mkdir -m 0755 "$W/examples" && cp "$examples"/session.py "$examples"/session.mjs "$examples"/Session.java "$examples"/Session.cs "$W/examples/" && chmod 0644 "$W"/examples/*
+interpreter() { case $1 in *.py) readlink -f /usr/bin/python3 ;; *.mjs) readlink -f "$(command -v node)" ;; *.java) readlink -f "$(command -v java)" ;; *.exe) readlink -f /usr/bin/mono ;; esac; }
+(cd "$W/examples" && mcs -r:System.Runtime.Serialization Session.cs) >"$W/out" 2>&1 || die "Session.cs: $(cat "$W/out")"
+chmod 0644 "$W/examples/Session.exe"
 uid=61200
-for example in session.py session.mjs Session.java; do
+for example in session.py session.mjs Session.java Session.exe; do
     uid=$((uid + 1)) program=$(interpreter $example)
     new_credential "cred-$uid"
     run() { (cd "$W/examples" && as $uid env HOME=/tmp "$program" "$example" "$1" "$W/run/agent.sock") >"$W/shown" 2>&1; }
