@@ -111,11 +111,37 @@ static enum kv_code lock(struct kv_log *log, struct kv_err *err)
     return KV_OK;
 }
 
-enum kv_code kv_log_open(int dir_fd, const struct kv_log_options *options,
-                         const struct kv_vkey *expected, kv_entry_fn on_record, void *ctx,
-                         struct kv_log **out, struct kv_err *err)
+struct kv_log_opening {
+    struct kv_log *log; /* owned until it is handed over */
+    struct kv_scan *scan;
+};
+
+void kv_log_opening_free(struct kv_log_opening *opening)
 {
-    KV_CLEANUP(kv_log_freep) struct kv_log *log = new_log(options);
+    if (opening == NULL) {
+        return;
+    }
+    kv_scan_free(opening->scan);
+    kv_log_free(opening->log);
+    free(opening);
+}
+
+void kv_log_opening_freep(struct kv_log_opening **opening)
+{
+    kv_log_opening_free(*opening);
+    *opening = NULL;
+}
+
+enum kv_code kv_log_open_begin(int dir_fd, const struct kv_log_options *options,
+                               const struct kv_vkey *expected, kv_entry_fn on_record, void *ctx,
+                               struct kv_log_opening **out, struct kv_err *err)
+{
+    KV_CLEANUP(kv_log_opening_freep)
+    struct kv_log_opening *opening = calloc(1, sizeof *opening);
+    if (opening == NULL) {
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "no memory to open the ledger");
+    }
+    struct kv_log *log = opening->log = new_log(options);
     log->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
     if (log->dir_fd < 0) {
         return KV_FAIL(err, KV_E_IO, KV_ERRNO, "the ledger folder cannot be opened");
@@ -128,9 +154,27 @@ enum kv_code kv_log_open(int dir_fd, const struct kv_log_options *options,
         return code;
     }
     log->wal = kv_wal_new(log->wal_fd, log->options.segment_len);
-    code = kv_log_recover(log, expected, on_record, ctx, err);
+    code = kv_scan_begin(log, expected, on_record, ctx, &opening->scan, err);
     if (code != KV_OK) {
         return code;
+    }
+    *out = opening;
+    opening = NULL; /* handed over */
+    return KV_OK;
+}
+
+enum kv_code kv_log_open_step(struct kv_log_opening *opening, uint64_t records, struct kv_log **out,
+                              struct kv_err *err)
+{
+    struct kv_log *log = opening->log;
+    bool done = false;
+    enum kv_code code = kv_scan_step(opening->scan, records, &done, err);
+    if (code != KV_OK) {
+        return code;
+    }
+    if (!done) {
+        *out = NULL;
+        return KV_OK;
     }
     if (log->status.state == KV_LOG_GOOD || log->status.state == KV_LOG_EMPTY) {
         code = kv_log_reserve_fill(log, err);
@@ -143,8 +187,23 @@ enum kv_code kv_log_open(int dir_fd, const struct kv_log_options *options,
         /* Derived, for others' convenience: the log is good without them. */
     }
     *out = log;
-    log = NULL; /* handed over */
+    opening->log = NULL; /* handed over */
     return KV_OK;
+}
+
+struct kv_log_progress kv_log_open_progress(const struct kv_log_opening *opening)
+{
+    const struct kv_log *log = opening->log;
+    return (struct kv_log_progress){log->chain.seq, log->checkpoint.size};
+}
+
+enum kv_code kv_log_open(int dir_fd, const struct kv_log_options *options,
+                         const struct kv_vkey *expected, kv_entry_fn on_record, void *ctx,
+                         struct kv_log **out, struct kv_err *err)
+{
+    KV_CLEANUP(kv_log_opening_freep) struct kv_log_opening *opening = NULL;
+    enum kv_code code = kv_log_open_begin(dir_fd, options, expected, on_record, ctx, &opening, err);
+    return code == KV_OK ? kv_log_open_step(opening, UINT64_MAX, out, err) : code;
 }
 
 const struct kv_log_status *kv_log_status(const struct kv_log *log)

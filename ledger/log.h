@@ -66,6 +66,25 @@ struct kv_log_status {
 KV_MUST_USE enum kv_code kv_log_open(int dir_fd, const struct kv_log_options *options,
                                      const struct kv_vkey *expected, kv_entry_fn on_record,
                                      void *ctx, struct kv_log **out, struct kv_err *err);
+/* The same in steps, for who has other things to do meanwhile: begin, then step until *out is the
+ * log. Each step reads up to `records` more. Errors: as kv_log_open; there is nothing to go on with
+ * after one. */
+struct kv_log_opening;
+KV_MUST_USE enum kv_code kv_log_open_begin(int dir_fd, const struct kv_log_options *options,
+                                           const struct kv_vkey *expected, kv_entry_fn on_record,
+                                           void *ctx, struct kv_log_opening **out,
+                                           struct kv_err *err);
+/* *out is NULL while there is more to read, then the log, owned by the caller. */
+KV_MUST_USE enum kv_code kv_log_open_step(struct kv_log_opening *opening, uint64_t records,
+                                          struct kv_log **out, struct kv_err *err);
+struct kv_log_progress {
+    uint64_t read; /* records so far */
+    uint64_t of;   /* that the checkpoint covers; some more may lie behind it */
+};
+struct kv_log_progress kv_log_open_progress(const struct kv_log_opening *opening);
+void kv_log_opening_free(struct kv_log_opening *opening);
+void kv_log_opening_freep(struct kv_log_opening **opening);
+
 /* Staged records that were not flushed are lost. */
 void kv_log_free(struct kv_log *log);
 void kv_log_freep(struct kv_log **log);

@@ -34,9 +34,15 @@ struct kv_log {
 /* Note that a record whose bytes lie at `place` is the next leaf. */
 void kv_log_add(struct kv_log *log, const struct kv_record *rec, const struct kv_hash *leaf,
                 struct kv_log_place place);
-/* Read, recover and judge what is on disk; sets the status. Errors: as kv_log_open. */
-KV_MUST_USE enum kv_code kv_log_recover(struct kv_log *log, const struct kv_vkey *expected,
-                                        kv_entry_fn on_record, void *ctx, struct kv_err *err);
+/* Read, recover and judge what is on disk, in steps of some records; the last one sets the status
+ * and *done. The scan is owned by the caller. Errors: as kv_log_open. */
+struct kv_scan;
+KV_MUST_USE enum kv_code kv_scan_begin(struct kv_log *log, const struct kv_vkey *expected,
+                                       kv_entry_fn on_record, void *ctx, struct kv_scan **out,
+                                       struct kv_err *err);
+KV_MUST_USE enum kv_code kv_scan_step(struct kv_scan *scan, uint64_t records, bool *done,
+                                      struct kv_err *err);
+void kv_scan_free(struct kv_scan *scan);
 /* Move all segments to unfinished/<n>/. */
 KV_MUST_USE enum kv_code kv_log_set_aside(struct kv_log *log, struct kv_err *err);
 #endif

@@ -12,13 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Start of the log (docs/ledger-format.md §7). One pass over the segments: each frame is checked,
- * decoded, chained, its blobs loaded, and handed to the judge. */
+/* Start of the log (docs/ledger-format.md §7). One pass over the segments, some records at a time:
+ * each frame is checked, decoded, chained, its blobs loaded, and handed to the judge. */
 
-struct scan {
+struct kv_scan {
     struct kv_log *log;
     kv_entry_fn on_record; /* may be NULL */
     bool judging;          /* false: a founding that may be unfinished is only read */
+    bool reading;          /* there may be more records */
     void *ctx;
     struct kv_blob_set *blobs;
     uint64_t *list; /* owned: first seqs of the segments */
@@ -31,11 +32,15 @@ struct scan {
     bool beyond_start;   /* and something behind it */
 };
 
-static void scan_clear(struct scan *scan)
+void kv_scan_free(struct kv_scan *scan)
 {
+    if (scan == NULL) {
+        return;
+    }
     free(scan->list);
     kv_blob_set_free(scan->blobs);
     kv_buf_clear(&scan->bytes);
+    free(scan);
 }
 
 /* Safe mode, with its place. The first one counts. */
@@ -53,14 +58,14 @@ static void damage(struct kv_log *log, enum kv_log_state state, uint64_t seq, co
     assert(n >= 0 && m >= 0);
 }
 
-static void segment_path(const struct scan *scan, char out[static KV_SEGMENT_NAME_LEN + 4])
+static void segment_path(const struct kv_scan *scan, char out[static KV_SEGMENT_NAME_LEN + 4])
 {
     memcpy(out, "wal/", 4);
     kv_segment_name(scan->count == 0 ? 0 : scan->list[scan->index], out + 4);
 }
 
 /* Damage of the record that is due. */
-static void damage_here(struct scan *scan, enum kv_log_state state, enum kv_why why,
+static void damage_here(struct kv_scan *scan, enum kv_log_state state, enum kv_why why,
                         const char *what)
 {
     char path[KV_SEGMENT_NAME_LEN + 4];
@@ -68,7 +73,7 @@ static void damage_here(struct scan *scan, enum kv_log_state state, enum kv_why 
     damage(scan->log, state, scan->log->chain.seq, path, why, what);
 }
 
-static enum kv_code load_segment(struct scan *scan, size_t index, struct kv_err *err)
+static enum kv_code load_segment(struct kv_scan *scan, size_t index, struct kv_err *err)
 {
     char name[KV_SEGMENT_NAME_LEN];
     kv_segment_name(scan->list[index], name);
@@ -79,7 +84,7 @@ static enum kv_code load_segment(struct scan *scan, size_t index, struct kv_err 
 }
 
 /* The judge's part: blobs and meaning. False: damaged. */
-static bool judge(struct scan *scan, const struct kv_record *rec, struct kv_bytes line,
+static bool judge(struct kv_scan *scan, const struct kv_record *rec, struct kv_bytes line,
                   const struct kv_hash *leaf)
 {
     struct kv_log *log = scan->log;
@@ -102,7 +107,7 @@ static bool judge(struct scan *scan, const struct kv_record *rec, struct kv_byte
 }
 
 /* One frame's record. Sets scan->why when it is not the next one, the status when it is damage. */
-static bool take_record(struct scan *scan, struct kv_bytes line)
+static bool take_record(struct kv_scan *scan, struct kv_bytes line)
 {
     struct kv_log *log = scan->log;
     KV_CLEANUP(kv_record_freep) struct kv_record *rec = NULL;
@@ -136,38 +141,44 @@ static bool take_record(struct scan *scan, struct kv_bytes line)
     return !scan->judging || judge(scan, rec, line, &leaf);
 }
 
-/* Read until the first frame that is not the next record. KV_OK also when the status says damage.
- */
-static enum kv_code read_all(struct scan *scan, struct kv_err *err)
+static enum kv_code read_first(struct kv_scan *scan, struct kv_err *err)
 {
-    struct kv_log *log = scan->log;
     scan->why = KV_WHY_END;
     if (scan->count == 0 || scan->list[0] != 0) {
         return KV_OK; /* nothing that could begin with record 0 */
     }
-    enum kv_code code = load_segment(scan, 0, err);
-    while (code == KV_OK) {
+    scan->reading = true;
+    return scan->bytes.len > 0 ? KV_OK : load_segment(scan, 0, err); /* there is the first one */
+}
+
+/* Read up to `records`, until the first frame that is not the next record; then `reading` is false.
+ * KV_OK also when the status says damage. */
+static enum kv_code read_some(struct kv_scan *scan, uint64_t records, struct kv_err *err)
+{
+    struct kv_log *log = scan->log;
+    enum kv_code code = KV_OK;
+    while (code == KV_OK && scan->reading && records > 0) {
         struct kv_bytes line;
         scan->why = kv_segment_frame(kv_buf_bytes(&scan->bytes), scan->off, log->chain.seq, &line);
         if (scan->why == KV_WHY_NONE) {
-            if (!take_record(scan, line)) {
-                return KV_OK;
-            }
-            scan->off += KV_FRAME_HEADER + line.len;
+            scan->reading = take_record(scan, line);
+            scan->off += scan->reading ? KV_FRAME_HEADER + line.len : 0;
+            records--;
             continue;
         }
         size_t next = scan->index + 1;
         if (scan->why != KV_WHY_END || next == scan->count || scan->list[next] != log->chain.seq ||
             scan->off == 0) {
-            return KV_OK;
+            scan->reading = false;
+        } else {
+            code = load_segment(scan, next, err);
         }
-        code = load_segment(scan, next, err);
     }
     return code;
 }
 
 /* Zero [off, off + len) of the open segment and sync it. */
-static enum kv_code zero_tail(struct scan *scan, uint64_t len, struct kv_err *err)
+static enum kv_code zero_tail(struct kv_scan *scan, uint64_t len, struct kv_err *err)
 {
     static const uint8_t zeros[4096];
     char name[KV_SEGMENT_NAME_LEN];
@@ -190,7 +201,7 @@ static enum kv_code zero_tail(struct scan *scan, uint64_t len, struct kv_err *er
 }
 
 /* Count and remove the segments behind the one that ended. */
-static enum kv_code drop_later(struct scan *scan, uint64_t *bytes, uint64_t *frames,
+static enum kv_code drop_later(struct kv_scan *scan, uint64_t *bytes, uint64_t *frames,
                                struct kv_err *err)
 {
     size_t last = scan->index;
@@ -217,7 +228,7 @@ static enum kv_code drop_later(struct scan *scan, uint64_t *bytes, uint64_t *fra
 
 /* Everything behind the last good record goes: it was never acknowledged, and a stale frame must
  * not come back to life when new ones end just before it. */
-static enum kv_code drop_tail(struct scan *scan, struct kv_err *err)
+static enum kv_code drop_tail(struct kv_scan *scan, struct kv_err *err)
 {
     struct kv_log_recovered *rec = &scan->log->status.recovered;
     uint64_t bytes = 0;
@@ -278,7 +289,7 @@ enum kv_code kv_log_set_aside(struct kv_log *log, struct kv_err *err)
 /* Does the rest of what was read, stepped over by the lengths alone, go on behind an agent.start? A
  * founded ledger that lost its checkpoint and has a bad frame early on must not pass for a founding
  * that was torn. */
-static bool rest_goes_on(const struct scan *scan)
+static bool rest_goes_on(const struct kv_scan *scan)
 {
     static const char start[] = "\"ev\":\"agent.start\"";
     struct kv_bytes all = kv_buf_bytes(&scan->bytes);
@@ -301,13 +312,9 @@ static bool rest_goes_on(const struct scan *scan)
 }
 
 /* No checkpoint: a founding that never finished, or a ledger that lost it. */
-static enum kv_code recover_unfounded(struct scan *scan, struct kv_err *err)
+static enum kv_code finish_unfounded(struct kv_scan *scan, struct kv_err *err)
 {
     struct kv_log *log = scan->log;
-    enum kv_code code = read_all(scan, err);
-    if (code != KV_OK) {
-        return code;
-    }
     if (log->status.state == KV_LOG_NEWER || scan->beyond_start || rest_goes_on(scan)) {
         damage(log, KV_LOG_DAMAGED, 0, "public/checkpoint", KV_WHY_NONE,
                "the ledger has records of a founded vault, but no checkpoint");
@@ -315,7 +322,7 @@ static enum kv_code recover_unfounded(struct scan *scan, struct kv_err *err)
     }
     /* Also when a record of it is malformed: nobody was ever told that it counts. */
     bool any = scan->count > 0;
-    code = kv_log_set_aside(log, err);
+    enum kv_code code = kv_log_set_aside(log, err);
     kv_tree_free(log->tree);
     log->tree = kv_tree_new();
     log->chain = (struct kv_chain){0};
@@ -324,8 +331,8 @@ static enum kv_code recover_unfounded(struct scan *scan, struct kv_err *err)
 }
 
 /* The key from record 0, then the checkpoint under it. False: damaged. */
-static enum kv_code open_checkpoint(struct scan *scan, const struct kv_vkey *expected, bool *good,
-                                    struct kv_err *err)
+static enum kv_code open_checkpoint(struct kv_scan *scan, const struct kv_vkey *expected,
+                                    bool *good, struct kv_err *err)
 {
     struct kv_log *log = scan->log;
     KV_CLEANUP(kv_record_freep) struct kv_record *init = NULL;
@@ -369,7 +376,7 @@ static enum kv_code open_checkpoint(struct scan *scan, const struct kv_vkey *exp
     return KV_OK;
 }
 
-static enum kv_code finish(struct scan *scan, struct kv_err *err)
+static enum kv_code finish(struct kv_scan *scan, struct kv_err *err)
 {
     struct kv_log *log = scan->log;
     uint64_t size = log->chain.seq;
@@ -398,7 +405,7 @@ static enum kv_code finish(struct scan *scan, struct kv_err *err)
     return code;
 }
 
-static enum kv_code recover(struct scan *scan, const struct kv_vkey *expected, struct kv_err *err)
+static enum kv_code begin(struct kv_scan *scan, const struct kv_vkey *expected, struct kv_err *err)
 {
     struct kv_log *log = scan->log;
     struct kv_err why = {0};
@@ -410,7 +417,7 @@ static enum kv_code recover(struct scan *scan, const struct kv_vkey *expected, s
     code = kv_file_read(log->public_fd, "checkpoint", KV_NOTE_MAX, &log->note, &why);
     if (code == KV_E_NOT_FOUND) {
         scan->judging = false;
-        return recover_unfounded(scan, err);
+        return read_first(scan, err);
     }
     if (code != KV_OK) {
         damage(log, KV_LOG_DAMAGED, 0, "public/checkpoint", KV_WHY_NONE, why.msg);
@@ -421,17 +428,39 @@ static enum kv_code recover(struct scan *scan, const struct kv_vkey *expected, s
         return code;
     }
     log->status.state = KV_LOG_GOOD; /* until something says otherwise */
-    code = read_all(scan, err);
-    return code != KV_OK || log->status.state != KV_LOG_GOOD ? code : finish(scan, err);
+    return read_first(scan, err);
 }
 
-enum kv_code kv_log_recover(struct kv_log *log, const struct kv_vkey *expected,
-                            kv_entry_fn on_record, void *ctx, struct kv_err *err)
+enum kv_code kv_scan_begin(struct kv_log *log, const struct kv_vkey *expected,
+                           kv_entry_fn on_record, void *ctx, struct kv_scan **out,
+                           struct kv_err *err)
 {
-    struct scan scan = {.log = log, .on_record = on_record, .ctx = ctx, .judging = true};
-    scan.blobs = kv_blob_set_new();
-    kv_buf_init(&scan.bytes, KV_SEGMENT_MAX);
-    enum kv_code code = recover(&scan, expected, err);
-    scan_clear(&scan);
-    return code;
+    struct kv_scan *scan = calloc(1, sizeof *scan);
+    if (scan == NULL) {
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "no memory to read the ledger");
+    }
+    *scan = (struct kv_scan){.log = log, .on_record = on_record, .ctx = ctx, .judging = true};
+    scan->blobs = kv_blob_set_new();
+    kv_buf_init(&scan->bytes, KV_SEGMENT_MAX);
+    enum kv_code code = begin(scan, expected, err);
+    if (code != KV_OK) {
+        kv_scan_free(scan);
+        return code;
+    }
+    *out = scan;
+    return KV_OK;
+}
+
+enum kv_code kv_scan_step(struct kv_scan *scan, uint64_t records, bool *done, struct kv_err *err)
+{
+    enum kv_code code = read_some(scan, records, err);
+    if (code != KV_OK || scan->reading) {
+        *done = false;
+        return code;
+    }
+    *done = true;
+    if (!scan->judging) {
+        return finish_unfounded(scan, err);
+    }
+    return scan->log->status.state == KV_LOG_GOOD ? finish(scan, err) : KV_OK;
 }

@@ -250,6 +250,56 @@ static void records_follow_each_other(void **state)
     folder_free(&f);
 }
 
+static void a_log_opens_in_steps_of_some_records(void **state)
+{
+    (void)state;
+    struct folder f = folder_new();
+    kv_log_free(found(&f, 8)); /* 10 records, 2 of them covered */
+    for (uint64_t step = 1; step <= 11; step++) {
+        struct seen seen = {.refuse_at = UINT64_MAX};
+        struct kv_err err = {0};
+        struct kv_log_opening *opening = NULL;
+        struct kv_log *log = NULL;
+        must(kv_log_open_begin(f.fd, small_log(), NULL, see, &seen, &opening, &err), &err);
+        for (uint64_t read = step; read <= 10; read += step) {
+            must(kv_log_open_step(opening, step, &log, &err), &err);
+            struct kv_log_progress at = kv_log_open_progress(opening);
+            assert_null(log);
+            assert_int_equal(at.read, read);
+            assert_int_equal(at.of, 2);
+            assert_int_equal(seen.count, read);
+        }
+        must(kv_log_open_step(opening, step, &log, &err), &err);
+        assert_non_null(log);
+        kv_log_opening_free(opening);
+        assert_int_equal(seen.count, 10);
+        assert_int_equal(kv_log_status(log)->state, KV_LOG_GOOD);
+        assert_int_equal(kv_log_size(log), 10);
+        kv_log_free(log);
+    }
+    folder_free(&f);
+}
+
+static void an_opening_that_is_given_up_changes_nothing(void **state)
+{
+    (void)state;
+    struct folder f = folder_new();
+    kv_log_free(found(&f, 4));
+    struct seen seen = {.refuse_at = UINT64_MAX};
+    struct kv_err err = {0};
+    struct kv_log_opening *opening = NULL;
+    struct kv_log *log = NULL;
+    must(kv_log_open_begin(f.fd, small_log(), NULL, see, &seen, &opening, &err), &err);
+    must(kv_log_open_step(opening, 3, &log, &err), &err);
+    assert_null(log);
+    kv_log_opening_free(opening);
+    log = open_log(&f, &seen); /* the lock is free, too */
+    assert_int_equal(kv_log_status(log)->state, KV_LOG_GOOD);
+    assert_int_equal(kv_log_size(log), 6);
+    kv_log_free(log);
+    folder_free(&f);
+}
+
 static void what_the_judge_refuses_is_safe_mode(void **state)
 {
     (void)state;
@@ -468,6 +518,8 @@ int main(void)
         cmocka_unit_test(a_wrong_signature_is_not_published),
         cmocka_unit_test(a_checkpoint_covers_what_was_signed),
         cmocka_unit_test(records_follow_each_other),
+        cmocka_unit_test(a_log_opens_in_steps_of_some_records),
+        cmocka_unit_test(an_opening_that_is_given_up_changes_nothing),
         cmocka_unit_test(what_the_judge_refuses_is_safe_mode),
         cmocka_unit_test(a_missing_or_changed_blob_is_safe_mode),
         cmocka_unit_test(a_key_that_is_not_the_expected_one_is_safe_mode),
