@@ -359,6 +359,19 @@ void kv_channel_forget(struct kv_channel *channel, const void *ctx)
     }
 }
 
+void kv_channel_extend(struct kv_channel *channel, const void *ctx, int64_t timeout_ms)
+{
+    int64_t due_ms = kv_loop_clock_ms() + timeout_ms;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct question *q = channel->questions[i]; q != NULL; q = q->next) {
+            if (q->ctx == ctx) {
+                q->due_ms = due_ms;
+                arm_for(channel, due_ms);
+            }
+        }
+    }
+}
+
 static void on_reply_part(struct kv_channel *channel, const struct kv_frame *frame)
 {
     for (struct question *q = *bucket(channel, frame->request); q != NULL; q = q->next) {

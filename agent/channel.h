@@ -47,6 +47,8 @@ KV_MUST_USE enum kv_code kv_channel_ask(struct kv_channel *channel, enum kv_fram
 /* Answer the question `request`; `fields` may be longer than one frame. */
 void kv_channel_reply(struct kv_channel *channel, uint32_t request, enum kv_code code,
                       const char *detail, struct kv_bytes fields);
+/* All open questions of `ctx` are due `timeout_ms` from now: the peer works on them still. */
+void kv_channel_extend(struct kv_channel *channel, const void *ctx, int64_t timeout_ms);
 /* `fn` is told whenever a question finds no answer within its deadline, after its own callback. */
 void kv_channel_on_timeout(struct kv_channel *channel, kv_channel_gone_fn *fn);
 /* Frames leave a few at a time, not all at the end of the turn, so that the peer works on the first

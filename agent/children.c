@@ -20,7 +20,7 @@
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_LAST_MS  60000
-#define READY_TIMEOUT_MS 20000
+#define READY_TIMEOUT_MS 20000 /* of a vault that reads its ledger: between two signs of life */
 #define LOGIN_TIMEOUT_MS 70000 /* a login has 60 s of its own and is never killed before */
 
 const char *kv_child_program(enum kv_role role)
@@ -399,6 +399,8 @@ static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_fram
         unlock(child->sup, channel, frame);
     } else if (frame->op == KV_FRAME_SLOT_HANGS) {
         hangs(child->sup, frame);
+    } else if (frame->op == KV_FRAME_STARTING) {
+        kv_channel_extend(channel, child, READY_TIMEOUT_MS); /* its configuration's answer */
     }
     kv_close_fdp(&fd);
 }

@@ -83,7 +83,7 @@ static void ask_log_key(struct vault *v, struct keeper *keeper)
 {
     struct kv_err err;
     struct kv_buf body;
-    bool founded = v->log != NULL && kv_log_status(v->log)->state != KV_LOG_EMPTY;
+    bool founded = kv_log_status(v->log)->state != KV_LOG_EMPTY;
     char label[KV_LABEL_LEN];
     vault_key_label(v, NULL, label);
     kv_buf_init(&body, 256);
@@ -127,10 +127,21 @@ static void keeper_ready(struct vault *v, struct keeper *keeper)
                        on_slot_state, keeper, &err) != KV_OK) {
         kv_log_err(KV_LOG_ERROR, "slot-state", &err);
     }
-    if (strcmp(keeper->slot, v->log_slot) == 0) {
-        ask_log_key(v, keeper);
+    if (strcmp(keeper->slot, v->log_slot) == 0 && v->log != NULL) {
+        ask_log_key(v, keeper); /* else when it is known whether there is one */
     }
     v->dirty = true; /* work may wait for this slot */
+}
+
+void vault_ledger_read(struct vault *v)
+{
+    struct keeper *keeper = vault_keeper(v, v->log_slot);
+    kv_channel_reply(v->supervisor, v->configure_request, KV_OK, "", KV_BYTES_NULL);
+    if (keeper->ready) {
+        ask_log_key(v, keeper);
+    }
+    vault_inbox_start(v);
+    vault_inbox_sweep(v);
 }
 
 static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd);
@@ -312,9 +323,8 @@ static enum kv_code configure(struct vault *v, const struct kv_frame *frame, str
     if (open_folder(v, err) != KV_OK || enter_sandbox(v, err) != KV_OK) {
         return err->code;
     }
+    v->configure_request = frame->request;
     vault_open_ledger(v);
-    vault_inbox_start(v);
-    vault_inbox_sweep(v);
     return KV_OK;
 }
 
@@ -342,10 +352,8 @@ static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_fram
     } else if (frame->op == KV_FRAME_CHILD) {
         on_child(v, frame);
     } else if (frame->op == KV_FRAME_CONFIGURE) {
-        enum kv_code code = configure(v, frame, &err);
-        kv_channel_reply(channel, frame->request, code, code == KV_OK ? "" : err.msg,
-                         KV_BYTES_NULL);
-        if (code != KV_OK) {
+        if (configure(v, frame, &err) != KV_OK) {
+            kv_channel_reply(channel, frame->request, err.code, err.msg, KV_BYTES_NULL);
             kv_channel_flush(channel);
             vault_fatal(v, &err);
         }
@@ -389,6 +397,9 @@ static void close_down(struct vault *v)
     kv_channel_free(v->gate);
     kv_channel_free(v->supervisor);
     kv_founding_free(v->founding);
+    kv_log_opening_free(v->opening);
+    kv_state_free(v->replayed);
+    kv_timer_free(v->replay_timer);
     kv_state_free(v->state);
     kv_log_free(v->log);
     kv_buf_clear(&v->programs);

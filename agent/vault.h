@@ -129,8 +129,13 @@ struct vault {
 
     /* the ledger and its meaning */
     int ledger_dir, inbox_dir, inbox_watch;
-    struct kv_log *log;
-    struct kv_state *state;
+    struct kv_log *log;             /* NULL: still being read */
+    struct kv_state *state;         /* empty until then: a state half-way would answer wrongly */
+    struct kv_log_opening *opening; /* being read, into: */
+    struct kv_state *replayed;
+    struct kv_timer *replay_timer;
+    int64_t alive_ms;             /* loop clock: of the last sign of life while reading */
+    uint32_t configure_request;   /* answered when all is read */
     struct kv_founding *founding; /* while unfounded */
     struct kv_vkey log_key;       /* of the slot; type 0 until the keeper told */
     bool started;                 /* agent.start is written: calls are served */
@@ -364,10 +369,16 @@ void vault_call_verified(struct call *call);
 
 /* ---- vault.c ---- */
 struct keeper *vault_keeper(struct vault *v, const char *slot);
+/* The ledger is read: the supervisor and the log slot were waiting for it. */
+void vault_ledger_read(struct vault *v);
 
 /* ---- vault_start.c ---- */
-/* Replay the ledger, once the configuration is known. */
+/* Begin to replay the ledger, once the configuration is known. It goes on for as many turns as it
+ * takes, so that calls are answered and the supervisor hears from us. */
 void vault_open_ledger(struct vault *v);
+#define KV_READING_LEN 96
+/* "the ledger is being read: 1024 of 900000 records", or that it has not begun. */
+void vault_reading(const struct vault *v, char out[static KV_READING_LEN]);
 /* Serve, if the ledger is good. */
 void vault_begin_serving(struct vault *v);
 /* agent.start, log.recovered, and the outcomes that a crash left open. */

@@ -128,11 +128,15 @@ static enum kv_code access_allowed(struct call *call, struct kv_err *err)
 static enum kv_code serving(const struct call *call, struct kv_err *err)
 {
     const struct vault *v = call->vault;
+    char text[KV_READING_LEN];
+    bool always = call->call == KV_CALL_STATUS || call->call == KV_CALL_HEALTH ||
+                  call->call == KV_CALL_SLOT_UNLOCK; /* these look at no record */
+    if (v->log == NULL && !always) {
+        vault_reading(v, text);
+        return KV_REFUSE(err, KV_E_STARTING, "%s", text);
+    }
     if (kv_call_row(call->call)->unfounded) {
         return KV_OK;
-    }
-    if (v->log == NULL) {
-        return KV_REFUSE(err, KV_E_STARTING, "the ledger is being read");
     }
     const struct kv_log_status *status = kv_log_status(v->log);
     switch (status->state) {

@@ -4,7 +4,11 @@
 #include "core/log.h"
 #include "core/time.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+#define REPLAY_RECORDS 256  /* read in one turn: some milliseconds */
+#define ALIVE_MS       2000 /* well below the supervisor's deadline */
 
 static bool root_at(void *ctx, uint64_t size, struct kv_hash *out)
 {
@@ -39,13 +43,14 @@ static void log_opened(const struct vault *v)
            (unsigned long long)st->size, (unsigned long long)st->covered, st->bad_what);
 }
 
-void vault_open_ledger(struct vault *v)
+/* All is read: what calls are answered from changes at once. */
+static void opened(struct vault *v)
 {
     struct kv_err err;
-    v->state = kv_state_new();
-    if (kv_log_open(v->ledger_dir, NULL, NULL, replay, v->state, &v->log, &err) != KV_OK) {
-        vault_fatal(v, &err);
-    }
+    kv_log_opening_freep(&v->opening);
+    kv_state_free(v->state);
+    v->state = v->replayed;
+    v->replayed = NULL;
     log_opened(v);
     const struct kv_log_status *st = kv_log_status(v->log);
     if (st->state == KV_LOG_GOOD && strcmp(kv_state_vault(v->state), v->name) != 0) {
@@ -57,7 +62,66 @@ void vault_open_ledger(struct vault *v)
     /* Until what a crash left uncovered is signed, nothing is given or used. */
     v->unsigned_tail = st->state == KV_LOG_GOOD;
     memcpy(v->signer_detail, "the ledger's end is not signed yet", 35);
+    v->now_ms = 0; /* read before the last record's time was known */
     vault_begin_serving(v);
+    vault_ledger_read(v);
+}
+
+/* A large ledger takes minutes. Without a sign of life the supervisor would think that we hang. */
+static void tell_alive(struct vault *v)
+{
+    struct kv_err err;
+    int64_t now = kv_loop_clock_ms();
+    if (now - v->alive_ms < ALIVE_MS) {
+        return;
+    }
+    v->alive_ms = now;
+    struct kv_log_progress at = kv_log_open_progress(v->opening);
+    kv_log(KV_LOG_INFO, "replay", "records=%llu of=%llu", (unsigned long long)at.read,
+           (unsigned long long)at.of);
+    if (kv_channel_send(v->supervisor, KV_FRAME_STARTING, KV_BYTES_NULL, -1, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "replay", &err);
+    }
+}
+
+static void on_replay(void *ctx)
+{
+    struct vault *v = ctx;
+    struct kv_err err;
+    if (kv_log_open_step(v->opening, REPLAY_RECORDS, &v->log, &err) != KV_OK) {
+        vault_fatal(v, &err);
+    }
+    if (v->log != NULL) {
+        opened(v);
+        return;
+    }
+    tell_alive(v);
+    kv_timer_arm(v->replay_timer, 0);
+}
+
+void vault_open_ledger(struct vault *v)
+{
+    struct kv_err err;
+    v->state = kv_state_new();
+    v->replayed = kv_state_new();
+    v->replay_timer = kv_timer_new(v->loop, on_replay, v);
+    v->alive_ms = kv_loop_clock_ms();
+    if (kv_log_open_begin(v->ledger_dir, NULL, NULL, replay, v->replayed, &v->opening, &err) !=
+        KV_OK) {
+        vault_fatal(v, &err);
+    }
+    kv_timer_arm(v->replay_timer, 0);
+}
+
+void vault_reading(const struct vault *v, char out[static KV_READING_LEN])
+{
+    struct kv_log_progress at = {0, 0};
+    if (v->opening != NULL) {
+        at = kv_log_open_progress(v->opening);
+    }
+    int n = snprintf(out, KV_READING_LEN, "the ledger is being read: %llu of %llu records",
+                     (unsigned long long)at.read, (unsigned long long)at.of);
+    assert(n > 0 && n < KV_READING_LEN);
 }
 
 static void add_map(struct kv_record *rec, const char *name, struct kv_bytes message)

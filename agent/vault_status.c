@@ -72,7 +72,11 @@ static void attend_state(const struct vault *v, struct list *list)
                    k->detail, kv_code_word(k->code));
         }
     }
-    if (strcmp(state, "starting") == 0) {
+    if (v->log == NULL) {
+        char text[KV_READING_LEN];
+        vault_reading(v, text);
+        attend(list, "Wait until the ledger is read.", "The agent is starting: %s.", text);
+    } else if (strcmp(state, "starting") == 0) {
         attend(list, "Wait a moment.", "The agent is starting.");
     }
 }

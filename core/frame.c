@@ -26,6 +26,7 @@ static const struct kv_frame_row rows[KV_FRAME_COUNT] = {
     [KV_FRAME_SLOT_STATE]        = {"slot-state", KV_ROLE_VAULT, KV_ROLE_KEEPER, 64, false},
     [KV_FRAME_SLOT_UNLOCK]       = {"slot-unlock", KV_ROLE_VAULT, KV_ROLE_SUPERVISOR, 128, false},
     [KV_FRAME_SLOT_HANGS]         = {"slot-hangs", KV_ROLE_VAULT, KV_ROLE_SUPERVISOR, 128, false},
+    [KV_FRAME_STARTING]          = {"starting", KV_ROLE_VAULT, KV_ROLE_SUPERVISOR, 0, false},
     [KV_FRAME_KEY_FIND]          = {"key-find", KV_ROLE_VAULT, KV_ROLE_KEEPER, 512, false},
     [KV_FRAME_KEY_GENERATE]      = {"key-generate", KV_ROLE_VAULT, KV_ROLE_KEEPER, 512, false},
     [KV_FRAME_SIGN_CHECKPOINT]   = {"sign-checkpoint", KV_ROLE_VAULT, KV_ROLE_KEEPER, 1024, false},

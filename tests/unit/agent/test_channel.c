@@ -147,6 +147,25 @@ static void a_question_without_answer_ends_at_its_deadline(void **state)
     close_pair(&p);
 }
 
+/* The deadlines are far apart, so that no slow machine turns it. */
+static void a_deadline_can_be_put_off_for_who_asked(void **state)
+{
+    (void)state;
+    struct pair p;
+    int other;
+    open_pair(&p, false);
+    ask(&p, 50);
+    kv_channel_extend(p.vault, &p, 60000);
+    run(&p, 200);
+    assert_int_equal(p.answered, 0);
+    kv_channel_extend(p.vault, &other, 60000); /* nobody's question */
+    kv_channel_extend(p.vault, &p, 10);
+    run(&p, 5000);
+    assert_int_equal(p.answered, 1);
+    assert_int_equal(p.code, KV_E_TOKEN_TIMEOUT);
+    close_pair(&p);
+}
+
 static void a_peer_that_goes_answers_all_questions(void **state)
 {
     (void)state;
@@ -258,6 +277,7 @@ int main(void)
         cmocka_unit_test(a_question_gets_its_answer_also_in_parts),
         cmocka_unit_test(a_question_above_its_limit_is_refused),
         cmocka_unit_test(a_question_without_answer_ends_at_its_deadline),
+        cmocka_unit_test(a_deadline_can_be_put_off_for_who_asked),
         cmocka_unit_test(a_peer_that_goes_answers_all_questions),
         cmocka_unit_test(a_peer_that_breaks_the_table_is_cut_off),
         cmocka_unit_test(a_packet_may_hold_several_frames),
