@@ -140,8 +140,6 @@ void vault_ledger_read(struct vault *v)
     if (keeper->ready) {
         ask_log_key(v, keeper);
     }
-    vault_inbox_start(v);
-    vault_inbox_sweep(v);
 }
 
 static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd);
@@ -385,6 +383,7 @@ static void close_down(struct vault *v)
     vault_sessions_clear(v);
     vault_codes_clear(v);
     vault_work_clear(v);
+    vault_inbox_clear(v);
     /* open questions end here, while the calls that asked them are still there */
     for (size_t i = 0; i < v->keeper_count; i++) {
         kv_channel_free(v->keepers[i].channel);

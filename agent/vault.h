@@ -32,6 +32,7 @@
 #include "ledger/log.h"
 #include "policy/state.h"
 
+#include <dirent.h>
 #include <sys/types.h>
 
 #define KV_BATCH_RECORDS   256   /* uncovered records that make a checkpoint due */
@@ -128,7 +129,7 @@ struct vault {
     struct kv_buf programs, modules; /* messages: name → SHA-256 */
 
     /* the ledger and its meaning */
-    int ledger_dir, inbox_dir, inbox_watch;
+    int ledger_dir;
     struct kv_log *log;             /* NULL: still being read */
     struct kv_state *state;         /* empty until then: a state half-way would answer wrongly */
     struct kv_log_opening *opening; /* being read, into: */
@@ -140,6 +141,13 @@ struct vault {
     struct kv_vkey log_key;       /* of the slot; type 0 until the keeper told */
     bool started;                 /* agent.start is written: calls are served */
     char boot[KV_BOOT_LEN];
+
+    /* the inbox */
+    bool inbox_begun;
+    int inbox_dir, inbox_watch;
+    DIR *inbox_sweep; /* under way */
+    bool inbox_again; /* another one behind it */
+    struct kv_timer *inbox_timer;
 
     /* the turn */
     int64_t now_ms; /* 0: not read yet in this turn */
@@ -156,6 +164,7 @@ struct vault {
     bool signing;
     uint64_t signing_size;
     bool signer_down;
+    bool signer_told;   /* since the start: it was asked and failed */
     bool unsigned_tail; /* since the start: what a crash left uncovered is not signed yet */
     char signer_detail[192];
     int64_t uncovered_since_ms; /* loop clock; 0: all is covered */
@@ -262,9 +271,9 @@ struct submitted;
 void vault_submit_file(struct vault *v, const char *name, struct kv_bytes joined);
 
 /* ---- vault_inbox.c ---- */
-void vault_inbox_start(struct vault *v);
-/* Take what was dropped while nobody watched. */
-void vault_inbox_sweep(struct vault *v);
+/* At each turn's end: begin to take texts as soon as they can be judged. */
+void vault_inbox_begin(struct vault *v);
+void vault_inbox_clear(struct vault *v);
 void vault_inbox_answer(struct vault *v, const char *name, enum kv_code code, const char *detail);
 
 /* ---- vault_work.c ---- */

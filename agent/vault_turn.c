@@ -312,6 +312,7 @@ static void signer_failed(struct vault *v, enum kv_code code, const char *detail
     int n = snprintf(text, sizeof text, "the ledger's key does not sign: %.150s", detail);
     (void)n; /* cut is fine */
     memcpy(v->signer_detail, text, sizeof text);
+    v->signer_told = v->signer_told || again;
     if (!v->signer_down) {
         v->signer_down = true;
         kv_log(KV_LOG_ERROR, "signer-down", "code=%s detail=\"%s\"", kv_code_word(code), detail);
@@ -497,6 +498,7 @@ void vault_turn_end(void *vault)
 {
     struct vault *v = vault;
     struct kv_err err;
+    vault_inbox_begin(v);
     if (v->started && writable(v)) {
         raise_alarms(v);
     }

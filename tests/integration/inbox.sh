@@ -29,7 +29,6 @@ size=$(record_count)
 sed 's/^rate: .*/rate: 7\/s/' "$W/drop/joined.txt" >"$W/drop/changed.txt"
 drop "$W/drop/changed.txt"
 is "a changed text is refused, and told why" answered changed.txt 'statement.request-differs\|signature.bad\|approval.request-not-open'
-head -c 20000000 /dev/zero >"$W/drop/huge"; drop "$W/drop/huge"
 as kv-other ln -s /etc/shadow "$I/link"
 as kv-other mkfifo "$I/fifo"
 as kv-other mkdir "$I/dir"
@@ -37,13 +36,72 @@ as kv-other cp /dev/null "$I/empty"
 as kv-other cp "$W/drop/a.txt.sig" "$I/only.sig"
 head -c 3000 /dev/urandom >"$W/drop/noise"; drop "$W/drop/noise"
 for ((i = 0; i < 300; i++)); do echo "x"; done >"$W/drop/lines"; drop "$W/drop/lines"
-sleep 1
+cp "$W/drop/changed.txt" "$W/drop/last.txt"; drop "$W/drop/last.txt"
+is "what is dropped behind hostile files is answered" answered last.txt 'statement.request-differs\|signature.bad\|approval.request-not-open'
 is "hostile files do no harm" session $INTERNAL
 equal "and leave no record but the session's" "" "$(records "$size" | jq -r 'select((.ev | startswith("use.") or . == "ksef.session") | not).ev')"
+
+# ---- too large ----
+
+large() { # NAME: it is refused, told why, and gone
+    answered "$1" input.too-large && [ ! -e "$I/$1" ] && [ ! -e "$I/$1.sig" ]
+}
+as kv-other truncate -s 4T "$I/sparse"
+is "four terabytes of nothing are refused, and gone" large sparse
+head -c 20000000 /dev/zero >"$W/drop/huge"; drop "$W/drop/huge"
+is "so are twenty megabytes" large huge
+as kv-other truncate -s 4T "$I/alone.sig"
+is "… and a signature, with no text beside it" large alone
+head -c 20000 /dev/zero >"$W/drop/halves"; cp "$W/drop/halves" "$W/drop/halves.sig"; drop "$W/drop/halves" "$W/drop/halves.sig"
+is "… and two that only together are too large" large halves
+is "the agent goes on" session $INTERNAL
+
+# ---- while nobody watches ----
+
+id=$(request_grant erp-1 --context $OTHER_NIP) || die "request"
+joined() { statement "$id" "$1" "$W/drop/$2" && cat "$W/drop/$2.sig" >>"$W/drop/$2"; }
+joined fin-01 down.txt && joined cus-01 late.txt || die "statement"
 agent_stop
-statement_while_down() { cp "$W/drop/joined.txt" "$W/drop/again.txt"; drop "$W/drop/again.txt"; }
-statement_while_down
+cp "$W/drop/joined.txt" "$W/drop/again.txt"
+drop "$W/drop/again.txt" "$W/drop/down.txt"
+as kv-other truncate -s 4T "$I/sparse"
 agent_start
 is "what was dropped while the agent was down is taken at its start" answered again.txt ok
+is "… an approval, too: not before the ledger's end is signed" answered down.txt ok
+is "… what is too large is refused then" large sparse
+
+# The kernel keeps a number of events, and then only says that there were more.
+vault=$(agent_child vault) events=$(cat /proc/sys/fs/inotify/max_queued_events)
+kill -STOP "$vault"
+as kv-other $world_python -c 'import os, sys
+for i in range(int(sys.argv[2])):
+    name = sys.argv[1] + "/event-%d" % i
+    os.close(os.open(name, os.O_WRONLY | os.O_CREAT))
+    os.unlink(name)' "$I" $((events + 10))
+drop "$W/drop/late.txt"
+as kv-other bash -c 'for ((i = 0; i < 300; i++)); do printf -- "noise\n-----BEGIN SSH SIGNATURE" >"$0/many-$i"; done' "$I"
+kill -CONT "$vault"
+is "what was dropped while events were lost is taken" answered late.txt ok
+is "… and counts: the request is done" wait_for 15 state_is "$id" done
+many_answered() { [ "$(find "$I" -name 'many-*.answer' | wc -l)" = 300 ] && [ "$(find "$I" -name 'many-*' | wc -l)" = 300 ]; }
+is "… and three hundred others are answered" wait_for 15 many_answered
+
+# ---- what nobody needs any more ----
+
+agent_stop
+is "answers stay" test -e "$I/joined.txt.answer" -a -e "$I/late.txt.answer"
+is "… and a signature that waits for its text" test -e "$I/only.sig"
+cp -R "$BIN" "$W/bin"
+BIN=$W/bin
+mv "$BIN/ksefvault-vault" "$BIN/ksefvault-vault.real"
+cat >"$BIN/ksefvault-vault" <<EOF
+#!/bin/sh
+export LD_PRELOAD=$(ls /usr/lib/*/faketime/libfaketime.so.1) FAKETIME=+8d FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1
+exec $BIN/ksefvault-vault.real
+EOF
+chmod 0755 "$BIN" "$BIN/ksefvault-vault"
+agent_start
+empty() { [ -z "$(ls -A "$I")" ]; }
+is "after a week all that lay there is gone" wait_for 15 empty
 is "the ledger verifies" verify
 finish
