@@ -316,6 +316,7 @@ static void view_credentials(struct vault *v, const struct call *call, struct kv
         }
         vault_view_time(out, "from", c->active ? c->from_ms : 0);
         vault_view_time(out, "to", c->active ? c->to_ms : 0);
+        add_line(out, "environment", c->request->text, KV_KEY_ENVIRONMENT);
         add_line(out, "contexts", c->request->text, KV_KEY_CONTEXTS);
         add_line(out, "businessOwner", c->request->text, KV_KEY_BUSINESS_OWNER);
         add_line(out, "technicalCustodian", c->request->text, KV_KEY_TECHNICAL_CUSTODIAN);

@@ -19,7 +19,7 @@ OPERATIONS="auth.xades session.open qr.kod2 auth.token" new_integration erp-1 kv
 new_credential ksef-auth auth-certificate
 new_credential ksef-offline offline-certificate
 id=$(by cus-01 credential generate third --kind auth-certificate --key-type ec-p256 --slot main --environment test --context $NIP --business-owner fin-01 --custodian cus-01 --reason "A test") || die generate
-call root GET "/v1/requests/$id/statement?person=fin-01&key=$(key_of fin-01)&decision=approve"
+call root GET "/v1/requests/$id/statement?person=fin-01&key=$(key_of fin-01 | sed s/+/%2B/g)&decision=approve"
 is "GET /v1/requests/ID/statement" test "$status" = 200
 printf '%s' "$(field text)" >"$W/text"; printf '\n' >>"$W/text" # the shell took the last newline
 sign fin-01 "$W/text" || die "sign"
