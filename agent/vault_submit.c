@@ -290,18 +290,28 @@ static enum kv_code found(struct vault *v, uint64_t *last, struct kv_err *err)
     return KV_OK;
 }
 
+/* Without its first checkpoint there is no ledger: what was written is set aside, and we start
+ * anew. Whoever handed the last text in is told why before we go. */
+static _Noreturn void unfounded(struct submitted *s, enum kv_code code, const char *detail)
+{
+    struct vault *v = s->vault;
+    struct kv_err err, why;
+    if (kv_log_abandon(v->log, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "founding", &err);
+    }
+    failed(s, KV_REFUSE(&why, code, "not founded: %.150s", detail), why.msg);
+    if (v->gate != NULL) {
+        kv_channel_flush(v->gate);
+    }
+    vault_fatal(v, &why);
+}
+
 static void on_founded(void *ctx, enum kv_code code, const char *detail)
 {
     struct submitted *s = ctx;
     struct kv_buf fields;
-    struct kv_err err;
     if (code != KV_OK) {
-        /* without its first checkpoint there is no ledger: set it aside and start anew */
-        kv_log(KV_LOG_ERROR, "founding", "code=%s detail=\"%s\"", kv_code_word(code), detail);
-        if (kv_log_abandon(s->vault->log, &err) != KV_OK) {
-            kv_log_err(KV_LOG_ERROR, "founding", &err);
-        }
-        vault_fatal(s->vault, &err);
+        unfounded(s, code, detail);
     }
     if (s->call != NULL) {
         kv_buf_init(&fields, 1024);
