@@ -165,6 +165,21 @@ static bool start_time(const char *stat, uint64_t *out)
            kv_parse_u64(kv_bytes(at + 1, strspn(at + 1, "0123456789")), UINT64_MAX, out);
 }
 
+/* The kernel marks the name of what was started from a file that is not there any more: removed, or
+ * replaced by rename as package managers do. The process was started under that name, so it keeps
+ * it; what it runs, the hash tells. Not by st_nlink: the former file may have further names (dpkg's
+ * .dpkg-tmp while it unpacks). A file whose own name ends so is found under it. */
+static void strip_deleted(char *exe, const struct stat *st)
+{
+    static const char mark[] = " (deleted)";
+    struct stat named;
+    size_t len = strlen(exe);
+    if (ends_with(exe, len, mark) && (lstat(exe, &named) != 0 || named.st_dev != st->st_dev ||
+                                      named.st_ino != st->st_ino)) {
+        exe[len - (sizeof mark - 1)] = '\0';
+    }
+}
+
 static bool alive(int pidfd)
 {
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
@@ -193,6 +208,7 @@ enum kv_code kv_attest(int pidfd, struct kv_attestation *out, struct kv_err *err
     KV_CLEANUP(kv_close_fdp) int exe = openat(dir, "exe", O_RDONLY | O_CLOEXEC);
     struct stat st;
     if (exe >= 0 && fstat(exe, &st) == 0) {
+        strip_deleted(a.exe, &st);
         a.device = st.st_dev;
         a.inode = st.st_ino;
         a.has_exe_hash = kv_attest_file(exe, &a.exe_hash, err) == KV_OK;

@@ -11,7 +11,8 @@
 #define KV_UNIT_LEN 128
 
 struct kv_attestation {
-    char exe[KV_EXE_LEN]; /* "" if it could not be read or is longer */
+    char exe[KV_EXE_LEN]; /* the name it was started from, also when the file there was replaced;
+                             "" if it could not be read or is longer */
     bool has_exe_hash;
     struct kv_hash exe_hash;
     uint64_t device, inode;
