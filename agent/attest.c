@@ -6,11 +6,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define EXE_BYTES_MAX (512LL * 1024 * 1024)
 #define CACHE_ROWS    32
+#define READ_BYTES    (1024 * 1024) /* in one go, a millisecond or two: others wait as long */
 
 /* Hashing a large program for each connection would be silly. ctime can't be set back by the owner,
  * so an unchanged (device, inode, size, mtime, ctime) is unchanged content. */
@@ -42,6 +44,94 @@ static struct cached *find_cached(const struct stat *st)
     return NULL;
 }
 
+struct kv_attest_read {
+    int fd;
+    struct stat st;
+    struct kv_hasher *hasher;
+};
+
+enum kv_code kv_attest_read_new_take_fd(int fd, struct kv_attest_read **out, struct kv_err *err)
+{
+    struct kv_attest_read *r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        abort();
+    }
+    *r = (struct kv_attest_read){.fd = fd, .hasher = kv_hasher_new()};
+    enum kv_code code = KV_OK;
+    if (fstat(fd, &r->st) != 0) {
+        code = KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot look at the executable");
+    } else if (!S_ISREG(r->st.st_mode) || r->st.st_size > EXE_BYTES_MAX) {
+        code = KV_REFUSE(err, KV_E_LIMIT, "the executable is no file of at most 512 MiB");
+    }
+    if (code != KV_OK) {
+        kv_attest_read_free(r);
+        return code;
+    }
+    *out = r;
+    return KV_OK;
+}
+
+void kv_attest_read_free(struct kv_attest_read *r)
+{
+    if (r != NULL) {
+        if (r->hasher != NULL) {
+            (void)kv_hasher_finish(r->hasher); /* frees it */
+        }
+        kv_close_fdp(&r->fd);
+        free(r);
+    }
+}
+
+static void remember(const struct stat *st, const struct kv_hash *hash)
+{
+    cache[cache_next] = (struct cached){.dev = st->st_dev,
+                                        .ino = st->st_ino,
+                                        .size = st->st_size,
+                                        .mtime = st->st_mtim,
+                                        .ctime = st->st_ctim,
+                                        .hash = *hash,
+                                        .used = true};
+    cache_next = (cache_next + 1) % CACHE_ROWS;
+}
+
+enum kv_code kv_attest_read_on(struct kv_attest_read *r, bool *done, struct kv_hash *out,
+                               struct kv_err *err)
+{
+    uint8_t chunk[4096];
+    ssize_t n = 1;
+    for (size_t len = 0; len < READ_BYTES; len += (size_t)n) {
+        n = read(r->fd, chunk, sizeof chunk);
+        if (n <= 0) {
+            break;
+        }
+        kv_hasher_add(r->hasher, kv_bytes(chunk, (size_t)n));
+    }
+    struct stat after;
+    if (n < 0 || fstat(r->fd, &after) != 0 || !same_time(r->st.st_ctim, after.st_ctim)) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "the executable changed while it was read");
+    }
+    *done = n == 0;
+    if (n == 0) {
+        *out = kv_hasher_finish(r->hasher);
+        r->hasher = NULL;
+        remember(&r->st, out);
+    }
+    return KV_OK;
+}
+
+/* Takes ownership of `fd`. */
+static enum kv_code read_all(int fd, struct kv_hash *out, struct kv_err *err)
+{
+    struct kv_attest_read *r = NULL;
+    bool done = false;
+    enum kv_code code = kv_attest_read_new_take_fd(fd, &r, err);
+    while (code == KV_OK && !done) {
+        code = kv_attest_read_on(r, &done, out, err);
+    }
+    kv_attest_read_free(r);
+    return code;
+}
+
 enum kv_code kv_attest_file(int fd, struct kv_hash *out, struct kv_err *err)
 {
     struct stat st;
@@ -53,30 +143,11 @@ enum kv_code kv_attest_file(int fd, struct kv_hash *out, struct kv_err *err)
         *out = known->hash;
         return KV_OK;
     }
-    if (!S_ISREG(st.st_mode) || st.st_size > EXE_BYTES_MAX) {
-        return KV_REFUSE(err, KV_E_LIMIT, "the executable is no file of at most 512 MiB");
+    int own = dup(fd);
+    if (own < 0) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "dup");
     }
-    struct kv_hasher *hasher = kv_hasher_new();
-    uint8_t chunk[4096];
-    ssize_t n;
-    while ((n = read(fd, chunk, sizeof chunk)) > 0) {
-        kv_hasher_add(hasher, kv_bytes(chunk, (size_t)n));
-    }
-    struct kv_hash hash = kv_hasher_finish(hasher);
-    struct stat after;
-    if (n < 0 || fstat(fd, &after) != 0 || !same_time(st.st_ctim, after.st_ctim)) {
-        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "the executable changed while it was read");
-    }
-    cache[cache_next] = (struct cached){.dev = st.st_dev,
-                                        .ino = st.st_ino,
-                                        .size = st.st_size,
-                                        .mtime = st.st_mtim,
-                                        .ctime = st.st_ctim,
-                                        .hash = hash,
-                                        .used = true};
-    cache_next = (cache_next + 1) % CACHE_ROWS;
-    *out = hash;
-    return KV_OK;
+    return read_all(own, out, err);
 }
 
 static bool ends_with(const char *part, size_t len, const char *end)
@@ -174,8 +245,8 @@ static void strip_deleted(char *exe, const struct stat *st)
     static const char mark[] = " (deleted)";
     struct stat named;
     size_t len = strlen(exe);
-    if (ends_with(exe, len, mark) && (lstat(exe, &named) != 0 || named.st_dev != st->st_dev ||
-                                      named.st_ino != st->st_ino)) {
+    if (ends_with(exe, len, mark) &&
+        (lstat(exe, &named) != 0 || named.st_dev != st->st_dev || named.st_ino != st->st_ino)) {
         exe[len - (sizeof mark - 1)] = '\0';
     }
 }
@@ -186,16 +257,41 @@ static bool alive(int pidfd)
     return poll(&p, 1, 0) == 0; /* readable once the process has ended */
 }
 
+/* The folder of the process in /proc. Its number could be another process' by now: what was read
+ * there counts only if the process is still alive afterwards. */
+static int open_process(int pidfd)
+{
+    uint64_t pid;
+    char path[64];
+    if (!pid_of(pidfd, &pid) ||
+        snprintf(path, sizeof path, "/proc/%llu", (unsigned long long)pid) < 0) {
+        return -1;
+    }
+    return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int open_exe(int dir)
+{
+    return openat(dir, "exe", O_RDONLY | O_CLOEXEC);
+}
+
+enum kv_code kv_attest_open(int pidfd, int *fd, struct kv_err *err)
+{
+    KV_CLEANUP(kv_close_fdp) int dir = open_process(pidfd);
+    KV_CLEANUP(kv_close_fdp) int exe = dir < 0 ? -1 : open_exe(dir);
+    if (exe < 0 || !alive(pidfd)) {
+        return KV_REFUSE(err, KV_E_NOT_FOUND, "the process has ended, or its program is not there");
+    }
+    *fd = exe;
+    exe = -1; /* handed over */
+    return KV_OK;
+}
+
 enum kv_code kv_attest(int pidfd, struct kv_attestation *out, struct kv_err *err)
 {
     struct kv_attestation a = {.exe = ""};
-    uint64_t pid;
-    char path[64], text[4096];
-    if (!pid_of(pidfd, &pid) ||
-        snprintf(path, sizeof path, "/proc/%llu", (unsigned long long)pid) < 0) {
-        return KV_REFUSE(err, KV_E_NOT_FOUND, "the process has ended");
-    }
-    KV_CLEANUP(kv_close_fdp) int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char text[4096];
+    KV_CLEANUP(kv_close_fdp) int dir = open_process(pidfd);
     if (dir < 0 || !read_text(dir, "stat", text, sizeof text) ||
         !start_time(text, &a.start_ticks)) {
         return KV_REFUSE(err, KV_E_NOT_FOUND, "the process has ended");
@@ -205,13 +301,17 @@ enum kv_code kv_attest(int pidfd, struct kv_attestation *out, struct kv_err *err
         n = 0;
     }
     a.exe[n] = '\0';
-    KV_CLEANUP(kv_close_fdp) int exe = openat(dir, "exe", O_RDONLY | O_CLOEXEC);
+    KV_CLEANUP(kv_close_fdp) int exe = open_exe(dir);
     struct stat st;
     if (exe >= 0 && fstat(exe, &st) == 0) {
         strip_deleted(a.exe, &st);
         a.device = st.st_dev;
         a.inode = st.st_ino;
-        a.has_exe_hash = kv_attest_file(exe, &a.exe_hash, err) == KV_OK;
+        const struct cached *known = find_cached(&st);
+        if (known != NULL) {
+            a.has_exe_hash = true;
+            a.exe_hash = known->hash;
+        }
     }
     if (read_text(dir, "cgroup", text, sizeof text)) {
         kv_attest_unit(text, a.unit);

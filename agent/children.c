@@ -1,6 +1,5 @@
 #include "agent/supervisor.h"
 
-#include "agent/attest.h"
 #include "agent/program.h"
 #include "core/log.h"
 #include "core/parse.h"
@@ -21,6 +20,7 @@
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_LAST_MS  60000
 #define READY_TIMEOUT_MS 20000 /* of a vault that reads its ledger: between two signs of life */
+#define ATTEST_WAIT_MS   9000  /* below the vault's own patience */
 #define LOGIN_TIMEOUT_MS 70000 /* a login has 60 s of its own and is never killed before */
 
 const char *kv_child_program(enum kv_role role)
@@ -395,7 +395,9 @@ static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_fram
     /* the table of frames lets only the vault send these */
     if (frame->op == KV_FRAME_ATTEST) {
         attest(child, frame, fd);
-    } else if (frame->op == KV_FRAME_SLOT_UNLOCK) {
+        return;
+    }
+    if (frame->op == KV_FRAME_SLOT_UNLOCK) {
         unlock(child->sup, channel, frame);
     } else if (frame->op == KV_FRAME_SLOT_HANGS) {
         hangs(child->sup, frame);
@@ -405,26 +407,40 @@ static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_fram
     kv_close_fdp(&fd);
 }
 
-static void attest(struct kv_child *vault, const struct kv_frame *frame, int pidfd)
+void kv_supervisor_attested(void *ctx, uint32_t request, enum kv_code code,
+                            const struct kv_attestation *seen, const char *detail)
 {
-    struct kv_attestation seen;
-    struct kv_err err;
+    const struct kv_supervisor *sup = ctx;
     struct kv_buf body;
     char hex[KV_HASH_HEX_LEN];
-    enum kv_code code = kv_attest(pidfd, &seen, &err);
     kv_buf_init(&body, 2048);
     if (code == KV_OK) {
-        kv_message_str(&body, "exe", seen.exe);
-        kv_message_str(&body, "unit", seen.unit);
-        kv_message_number(&body, "start", seen.start_ticks & KV_NUMBER_MAX);
-        if (seen.has_exe_hash) {
-            kv_hash_hex(&seen.exe_hash, hex);
+        kv_message_str(&body, "exe", seen->exe);
+        kv_message_str(&body, "unit", seen->unit);
+        kv_message_number(&body, "start", seen->start_ticks & KV_NUMBER_MAX);
+        if (seen->has_exe_hash) {
+            kv_hash_hex(&seen->exe_hash, hex);
             kv_message_str(&body, "exe-sha256", hex);
         }
     }
-    kv_channel_reply(vault->channel, frame->request, code, code == KV_OK ? "" : err.msg,
-                     kv_buf_bytes(&body));
+    kv_channel_reply(sup->children[0].channel, request, code, detail, kv_buf_bytes(&body));
     kv_buf_clear(&body);
+}
+
+static void attest(struct kv_child *vault, const struct kv_frame *frame, int pidfd)
+{
+    static const struct kv_field_spec specs[] = {{"uid", KV_FIELD_NUMBER, UINT32_MAX, true, NULL},
+                                                 {"read", KV_FIELD_BOOLEAN, 1, true, NULL},
+                                                 {NULL, KV_FIELD_END, 0, false, NULL}};
+    struct kv_field field[KV_FIELDS_MAX];
+    struct kv_err err;
+    if (kv_message_read(frame->body, specs, field, &err) != KV_OK) {
+        kv_channel_reply(vault->channel, frame->request, err.code, err.msg, KV_BYTES_NULL);
+        kv_close_fdp(&pidfd);
+        return;
+    }
+    kv_attestor_ask_take_fd(vault->sup->attestor, frame->request, pidfd, (uint32_t)field[0].number,
+                            field[1].number != 0, ATTEST_WAIT_MS);
 }
 
 static struct kv_child *child_of(struct kv_supervisor *sup, pid_t pid)
@@ -471,6 +487,7 @@ static void ended(struct kv_child *child, int status)
     if (child->role == KV_ROLE_VAULT) {
         /* Nobody else holds the state: the others start anew with it. They end by themselves when
          * their channels do, a keeper only after its login. */
+        kv_attestor_clear(sup->attestor);
         for (size_t i = 1; i < sup->child_count; i++) {
             hang_up(&sup->children[i]);
         }

@@ -263,6 +263,7 @@ static void on_terminate(void *ctx)
     }
     sup->stopping = true;
     kv_log(KV_LOG_INFO, "stopping", "reason=signal");
+    kv_attestor_clear(sup->attestor);
     /* The vault goes first and closes its books; the rest ends when its channels do. */
     for (size_t i = 0; i < sup->child_count; i++) {
         kv_channel_free(sup->children[i].channel);
@@ -357,6 +358,7 @@ static enum kv_code run(const char *path, bool only_check, struct kv_err *err)
     code = code != KV_OK ? code : kv_loop_on_terminate(sup->loop, on_terminate, sup, err);
     code = code != KV_OK ? code : watch_children(sup, err);
     if (code == KV_OK) {
+        sup->attestor = kv_attestor_new(sup->loop, kv_supervisor_attested, sup);
         add_child(sup, KV_ROLE_VAULT, NULL);
         add_child(sup, KV_ROLE_GATE, NULL);
         add_child(sup, KV_ROLE_COURIER, NULL);
@@ -375,6 +377,7 @@ static enum kv_code run(const char *path, bool only_check, struct kv_err *err)
     for (size_t i = 0; i < sup->child_count; i++) {
         kv_timer_free(sup->children[i].respawn);
     }
+    kv_attestor_free(sup->attestor);
     kv_timer_free(sup->patience);
     kv_close_fdp(&sup->listener);
     kv_close_fdp(&sup->child_signals);

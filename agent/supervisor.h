@@ -4,6 +4,7 @@
 #ifndef KV_AGENT_SUPERVISOR_H
 #define KV_AGENT_SUPERVISOR_H
 
+#include "agent/attestor.h"
 #include "agent/channel.h"
 #include "core/config.h"
 
@@ -31,6 +32,7 @@ struct kv_supervisor {
     char config_sha256[KV_HASH_BASE64_LEN];
     char program_dir[256];
     int listener;
+    struct kv_attestor *attestor;
     int child_signals;         /* signalfd of SIGCHLD */
     struct kv_timer *patience; /* how long a stop may take */
     struct kv_child children[KV_CHILDREN_MAX];
@@ -47,6 +49,9 @@ void kv_child_configuration(const struct kv_child *child, struct kv_buf *out);
 /* Tell the vault of a child's state. */
 void kv_supervisor_tell(struct kv_supervisor *sup, const struct kv_child *child, enum kv_code code,
                         const char *detail);
+/* The attestor's answer, for the vault. */
+void kv_supervisor_attested(void *sup, uint32_t request, enum kv_code code,
+                            const struct kv_attestation *seen, const char *detail);
 const char *kv_child_program(enum kv_role role);
 
 #endif

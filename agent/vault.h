@@ -57,6 +57,7 @@ struct client {
     char unit[128];
     bool has_exe_hash;
     struct kv_hash exe_hash;
+    bool asked, asked_read; /* the supervisor is being asked; also to read the program */
 };
 
 /* What waits for the end of the turn or for a checkpoint. `fn` is called exactly once with KV_OK,
@@ -228,6 +229,8 @@ void vault_clients_clear(struct vault *v);
 /* "uid:2101 unit:erp.service exe:…" as records have it. */
 void vault_client_via(const struct client *client, bool with_exe, char out[static KV_VIA_LEN]);
 struct kv_caller vault_caller(const struct client *client);
+/* Have the client's program read, if it is not being read: who comes again finds its hash. */
+void vault_client_read(struct client *client);
 
 /* ---- vault_call.c ---- */
 void vault_on_call(struct vault *v, struct kv_channel *gate, const struct kv_frame *frame);

@@ -103,6 +103,17 @@ static void hand_over(struct client *client)
     kv_close_fdp(&client->fd);
 }
 
+static void ask(struct client *client, bool read);
+
+/* Only of who is registered here a program is read: strangers could keep the supervisor busy with
+ * theirs. A unit that nobody but systemd gives counts as well, once it is known. */
+static bool registered(const struct client *client)
+{
+    const struct kv_state *state = client->vault->state;
+    struct kv_caller caller = vault_caller(client);
+    return state != NULL && kv_state_knows(state, &caller);
+}
+
 static void on_attested(void *ctx, const struct kv_answer_frame *answer)
 {
     static const struct kv_field_spec specs[] = {
@@ -114,21 +125,60 @@ static void on_attested(void *ctx, const struct kv_answer_frame *answer)
     struct client *client = ctx;
     struct kv_field field[KV_FIELDS_MAX];
     struct kv_err err;
+    client->asked = false;
+    bool seen =
+        answer->code == KV_OK && kv_message_read(answer->fields, specs, field, &err) == KV_OK;
+    /* Who has his connection already is not looked at as another program than he came as. */
+    if (seen && client->fd < 0 && !kv_bytes_is(field[0].value, client->exe)) {
+        return;
+    }
     /* Who can't be attested is told so: without executable and unit only an integration that
      * demands neither can match. */
-    if (answer->code == KV_OK && kv_message_read(answer->fields, specs, field, &err) == KV_OK &&
-        kv_field_copy(&field[0], client->exe, sizeof client->exe) &&
+    if (seen && kv_field_copy(&field[0], client->exe, sizeof client->exe) &&
         kv_field_copy(&field[1], client->unit, sizeof client->unit)) {
         client->has_exe_hash =
             field[3].type != 0 && kv_hash_from_hex(field[3].value, &client->exe_hash);
+        if (!client->has_exe_hash && !client->asked_read && registered(client)) {
+            ask(client, true); /* one by its unit; all that is told then is of one look */
+            return;
+        }
     }
-    hand_over(client);
+    if (client->fd >= 0) {
+        hand_over(client);
+    }
+}
+
+static void ask(struct client *client, bool read)
+{
+    struct vault *v = client->vault;
+    struct kv_err err;
+    struct kv_buf body;
+    kv_buf_init(&body, 256);
+    kv_message_number(&body, "uid", client->uid);
+    kv_message_bool(&body, "read", read);
+    enum kv_code code = kv_channel_ask(v->supervisor, KV_FRAME_ATTEST, kv_buf_bytes(&body),
+                                       client->pidfd, ATTEST_TIMEOUT_MS, on_attested, client, &err);
+    kv_buf_clear(&body);
+    client->asked = code == KV_OK;
+    client->asked_read = read;
+    if (code != KV_OK) {
+        kv_log_err(KV_LOG_WARNING, "attest", &err);
+        if (client->fd >= 0) {
+            vault_client_gone(v, client->number);
+        }
+    }
+}
+
+void vault_client_read(struct client *client)
+{
+    if (!client->asked) {
+        ask(client, true);
+    }
 }
 
 static void admit(struct vault *v, int fd, const struct kv_peer *peer)
 {
     struct client *client = calloc(1, sizeof *client);
-    struct kv_err err;
     if (client == NULL) {
         abort();
     }
@@ -140,11 +190,7 @@ static void admit(struct vault *v, int fd, const struct kv_peer *peer)
                               .uid = peer->uid,
                               .gid = peer->gid};
     v->clients = client;
-    if (kv_channel_ask(v->supervisor, KV_FRAME_ATTEST, KV_BYTES_NULL, client->pidfd,
-                       ATTEST_TIMEOUT_MS, on_attested, client, &err) != KV_OK) {
-        kv_log_err(KV_LOG_WARNING, "attest", &err);
-        vault_client_gone(v, client->number);
-    }
+    ask(client, registered(client));
 }
 
 static bool room_for(const struct vault *v, uid_t uid)

@@ -317,7 +317,7 @@ static bool is_own(const struct session *s, const struct call *call)
     struct kv_moment moment = vault_moment(s->v);
     kv_state_question(s->v->state, &caller, KV_OP_SESSION_OPEN, s->ctx, &moment, &answer);
     return answer.integration != NULL && answer.code != KV_E_CALLER_UNIT &&
-           answer.code != KV_E_CALLER_EXE &&
+           answer.code != KV_E_CALLER_EXE && answer.code != KV_E_CALLER_UNREAD &&
            strcmp(answer.integration->id, s->who.integration) == 0;
 }
 

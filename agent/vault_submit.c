@@ -448,6 +448,11 @@ void vault_call_submit(struct call *call)
         struct kv_caller caller = vault_caller(call->client);
         struct kv_moment moment = vault_moment(v);
         kv_state_question(v->state, &caller, KV_OP_SESSION_OPEN, "Nip:5265877635", &moment, &who);
+        if (who.code == KV_E_CALLER_UNREAD) {
+            vault_client_read(call->client);
+            vault_refuse_retry(call, who.code, who.detail, who.retry_after_s);
+            return;
+        }
         if (who.integration != NULL && !who.exe_changed && who.code != KV_E_CALLER_UNIT) {
             vault_client_via(call->client, true, via);
             sub.integration = who.integration->id;

@@ -217,6 +217,9 @@ static void deny(struct call *call, const struct kv_answer *answer, enum kv_op o
     if (answer->retry_after_s > 0) {
         kv_message_number(&denial->more, "retryAfter", answer->retry_after_s);
     }
+    if (answer->code == KV_E_CALLER_UNREAD) {
+        vault_client_read(call->client); /* for who comes again over this connection */
+    }
     if (answer->code == KV_E_CALLER_UNKNOWN) {
         how_to_register(call->client, &denial->more);
     }

@@ -307,6 +307,8 @@ struct kv_answer {
     const struct kv_grant *grant;             /* NULL if none fits */
     const struct kv_credential *credential;
 };
+/* Is an integration registered for this account, and unit if it names one, whatever it runs? */
+bool kv_state_knows(const struct kv_state *state, const struct kv_caller *caller);
 /* May this caller do `op` in `context` now? For session.open the grant must also allow the login
  * that its credential makes: auth.xades or auth.token. */
 void kv_state_question(const struct kv_state *state, const struct kv_caller *caller, enum kv_op op,

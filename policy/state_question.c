@@ -78,6 +78,12 @@ static const struct kv_integration *find_caller(const struct kv_state *s,
     return NULL;
 }
 
+bool kv_state_knows(const struct kv_state *state, const struct kv_caller *caller)
+{
+    const struct kv_integration *differs = NULL;
+    return find_caller(state, caller, &differs) != NULL;
+}
+
 /* What is to be compared was attested at all. */
 static bool exe_known(const struct kv_integration *n, const struct kv_caller *caller)
 {
@@ -259,8 +265,8 @@ void kv_state_question(const struct kv_state *state, const struct kv_caller *cal
     }
     out->integration = n;
     if (!n->suspended && !exe_known(n, caller)) {
-        say(text, sizeof text, "what %s runs could not be read", n->id);
-        refuse(out, KV_E_CALLER_EXE, text, "nobody: try again");
+        say(text, sizeof text, "what %s runs could not be read, or has not been yet", n->id);
+        refuse(out, KV_E_CALLER_UNREAD, text, "nobody: try again");
         out->retry_after_s = 1;
         return; /* not a changed program: no alarm */
     }

@@ -236,8 +236,9 @@ static void a_changed_program_is_told_from_an_unreadable_one(void **state)
     must(answer, KV_E_CALLER_EXE);
     assert_true(answer.exe_suspend);
     answer = ask(&w, caller(NULL), KV_OP_CSR_SIGN);
-    must(answer, KV_E_CALLER_EXE);
+    must(answer, KV_E_CALLER_UNREAD);
     assert_false(answer.exe_changed || answer.exe_suspend);
+    assert_true(answer.retry_after_s > 0);
     world_close(&w);
 }
 
