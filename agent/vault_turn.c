@@ -134,18 +134,39 @@ static bool is_traffic(enum kv_event ev)
            ev == KV_EV_KSEF_CLOSE || ev == KV_EV_KSEF_RESIDUAL;
 }
 
-/* What takes away or only notes may use the reserve when the disk is full. */
-static void make_room(struct vault *v)
+#define BLOCK 4096 /* a small file's share of the disk */
+
+/* Bytes that `rec` takes beside the segments that are there. */
+static uint64_t need_of(const struct vault *v, const struct kv_bytes *blobs, size_t count)
+{
+    uint64_t need = v->text.len == 0 ? 0 : v->text.len + BLOCK;
+    for (size_t i = 0; i < count; i++) {
+        need += blobs[i].len + BLOCK;
+    }
+    for (size_t i = 0; i < v->row_count; i++) {
+        need += v->rows[i].value.len + BLOCK;
+    }
+    bool fits = kv_log_segment_left(v->log) >= KV_FRAME_HEADER + KV_RECORD_MAX;
+    return need + (fits ? 0 : KV_SEGMENT_SHORT);
+}
+
+/* What takes away or only notes may use the reserve when the disk is full. A step more than `need`
+ * stays free, for checkpoints. */
+static enum kv_code make_room(struct vault *v, uint64_t need, struct kv_err *err)
 {
     const struct kv_log_space *space;
-    struct kv_err err;
-    if (space_of(v, &space, &err) != KV_OK || space->free >= (UINT64_C(1) << 20)) {
-        return;
+    enum kv_code code = space_of(v, &space, err);
+    while (code == KV_OK && space->free < need + KV_LOG_RESERVE_STEP && space->reserve > 0) {
+        v->space_known = false; /* it changes */
+        code = kv_log_reserve_give(v->log, err);
+        code = code == KV_OK ? space_of(v, &space, err) : code;
     }
-    v->space_known = false; /* it changes */
-    if (kv_log_reserve_give(v->log, &err) != KV_OK) {
-        kv_log_err(KV_LOG_WARNING, "reserve", &err);
+    if (code != KV_OK) {
+        return code;
     }
+    return space->free >= need
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_LEDGER_DISK, "the disk is full, and the reserve is used up");
 }
 
 static enum kv_code judge(struct vault *v, struct kv_record *rec, const struct kv_bytes *blobs,
@@ -170,6 +191,9 @@ static enum kv_code judge(struct vault *v, struct kv_record *rec, const struct k
     rec->has_prev = rec->seq > 0;
     if (kv_record_check(rec, err) != KV_OK) {
         return err->code; /* what could not be written must not change the state */
+    }
+    if (make_room(v, need_of(v, blobs, rec->doc_count), err) != KV_OK) {
+        return err->code;
     }
     return kv_state_apply(v->state, rec, &set, &view, err);
 }
@@ -210,7 +234,6 @@ enum kv_code vault_record(struct vault *v, struct kv_record *rec, const struct k
         kv_record_free(rec);
         return code;
     }
-    make_room(v);
     /* The state has taken the record: from here on only the ledger can fail, and then we end. */
     if ((v->row_count > 0 && kv_log_put_rows(v->log, v->rows, v->row_count, err) != KV_OK) ||
         (v->text.len > 0 && kv_log_put_blobs(v->log, &v->text, 1, err) != KV_OK) ||
@@ -309,7 +332,10 @@ static void signer_failed(struct vault *v, enum kv_code code, const char *detail
 {
     struct kv_err err;
     char text[sizeof v->signer_detail];
-    int n = snprintf(text, sizeof text, "the ledger's key does not sign: %.150s", detail);
+    bool disk = code == KV_E_LEDGER_DISK || code == KV_E_LEDGER_WRITE;
+    int n = snprintf(text, sizeof text, "%s: %.150s",
+                     disk ? "the checkpoint cannot be written" : "the ledger's key does not sign",
+                     detail);
     (void)n; /* cut is fine */
     memcpy(v->signer_detail, text, sizeof text);
     v->signer_told = v->signer_told || again;
@@ -345,9 +371,12 @@ static void on_signature(void *ctx, const struct kv_answer_frame *answer)
     if (code == KV_OK && fields[0].value.len != KV_ECDSA_RS_LEN) {
         code = KV_REFUSE(&err, KV_E_PROTOCOL, "a checkpoint's signature has 64 bytes");
     }
-    if (code == KV_OK) {
-        code = kv_log_publish(v->log, v->signing_size, fields[0].value.ptr, &err);
+    code = code == KV_OK ? make_room(v, 16 * BLOCK, &err) : code; /* checkpoint and tiles */
+    if (code != KV_OK) {
+        signer_failed(v, code, err.msg, true);
+        return;
     }
+    code = kv_log_publish(v->log, v->signing_size, fields[0].value.ptr, &err);
     if (code == KV_E_LEDGER_WRITE) {
         vault_fatal(v, &err);
     }

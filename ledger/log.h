@@ -159,6 +159,8 @@ struct kv_log_space {
     uint64_t reserve; /* bytes left in `reserve` */
     bool low;         /* nothing may be given or used */
 };
+/* Bytes of records that the segments which are there still take. */
+uint64_t kv_log_segment_left(const struct kv_log *log);
 KV_MUST_USE enum kv_code kv_log_space(const struct kv_log *log, struct kv_log_space *out,
                                       struct kv_err *err);
 /* Give up to KV_LOG_RESERVE_STEP bytes of the reserve back to the file system, for what takes away.

@@ -97,6 +97,11 @@ static enum kv_code reserve_len(const struct kv_log *log, uint64_t *out, struct 
     return KV_OK;
 }
 
+uint64_t kv_log_segment_left(const struct kv_log *log)
+{
+    return kv_wal_left(log->wal);
+}
+
 enum kv_code kv_log_space(const struct kv_log *log, struct kv_log_space *out, struct kv_err *err)
 {
     struct statvfs vfs;

@@ -11,6 +11,7 @@
 
 #define KV_FRAME_HEADER     20
 #define KV_SEGMENT_LEN      (UINT64_C(64) << 20)  /* bytes of a segment */
+#define KV_SEGMENT_SHORT    (UINT64_C(1) << 20)   /* of one that is begun on a full disk */
 #define KV_SEGMENT_MAX      (UINT64_C(256) << 20) /* bytes that a reader is ready to hold */
 #define KV_SEGMENT_NAME_LEN 25                    /* 20 digits, ".seg", NUL */
 

@@ -50,26 +50,42 @@ static enum kv_code broken(struct kv_err *err)
     return KV_REFUSE(err, KV_E_LEDGER_WRITE, "an earlier write failed; only a new start recovers");
 }
 
-/* Make a zeroed, allocated, durable file under the name of the spare. */
-static enum kv_code make_spare(struct kv_wal *wal, struct kv_err *err)
+/* A full disk, a quota, a limit on the length of a file: a shorter file may still fit. */
+static bool no_room(int number)
+{
+    return number == ENOSPC || number == EDQUOT || number == EFBIG;
+}
+
+/* Make a zeroed, allocated, durable file of `len` bytes under the name of the spare. */
+static enum kv_code make_spare(struct kv_wal *wal, uint64_t len, struct kv_err *err)
 {
     KV_CLEANUP(kv_close_fdp)
     int fd = openat(wal->dir_fd, SPARE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return KV_FAIL(err, KV_E_LEDGER_WRITE, KV_ERRNO, "a segment cannot be made");
     }
-    int rc = posix_fallocate(fd, 0, (off_t)wal->segment_len);
+    int rc = posix_fallocate(fd, 0, (off_t)len);
     if (rc != 0) {
         (void)unlinkat(wal->dir_fd, SPARE, 0); /* give back what was got */
-        return KV_FAIL(err, rc == ENOSPC ? KV_E_LEDGER_DISK : KV_E_LEDGER_WRITE,
+        return KV_FAIL(err, no_room(rc) ? KV_E_LEDGER_DISK : KV_E_LEDGER_WRITE,
                        ((struct kv_cause){KV_CAUSE_ERRNO, (unsigned)rc}),
-                       "no room for a segment of %llu bytes", (unsigned long long)wal->segment_len);
+                       "no room for a segment of %llu bytes", (unsigned long long)len);
     }
     if (fsync(fd) != 0) {
         return KV_FAIL(err, KV_E_LEDGER_WRITE, KV_ERRNO, "a segment cannot be synced");
     }
     wal->has_spare = true;
     return KV_OK;
+}
+
+/* What takes away must be recorded on a disk that has no room for a whole segment, too: a short one
+ * is enough for a thousand records. */
+static enum kv_code make_next(struct kv_wal *wal, struct kv_err *err)
+{
+    enum kv_code code = make_spare(wal, wal->segment_len, err);
+    return code == KV_E_LEDGER_DISK && wal->segment_len > KV_SEGMENT_SHORT
+               ? make_spare(wal, KV_SEGMENT_SHORT, err)
+               : code;
 }
 
 static enum kv_code open_segment(struct kv_wal *wal, uint64_t first, struct kv_err *err)
@@ -97,7 +113,7 @@ enum kv_code kv_wal_begin(struct kv_wal *wal, uint64_t seq, struct kv_err *err)
     if (wal->broken) {
         return broken(err);
     }
-    enum kv_code code = wal->has_spare ? KV_OK : make_spare(wal, err);
+    enum kv_code code = wal->has_spare ? KV_OK : make_next(wal, err);
     if (code != KV_OK) {
         return code;
     }
@@ -112,20 +128,31 @@ enum kv_code kv_wal_begin(struct kv_wal *wal, uint64_t seq, struct kv_err *err)
     return code == KV_OK ? open_segment(wal, seq, err) : code;
 }
 
+/* A short segment becomes a whole one, or stays as it is when there is no room. */
+static enum kv_code lengthen(struct kv_wal *wal, struct kv_err *err)
+{
+    int rc = posix_fallocate(wal->fd, 0, (off_t)wal->segment_len);
+    bool full = no_room(rc);
+    if (full) {
+        rc = ftruncate(wal->fd, (off_t)wal->cap) == 0 ? 0 : errno; /* give back what was got */
+    }
+    if (rc != 0 || fsync(wal->fd) != 0) {
+        return KV_FAIL(err, KV_E_LEDGER_WRITE,
+                       ((struct kv_cause){KV_CAUSE_ERRNO, (unsigned)(rc != 0 ? rc : errno)}),
+                       "a short segment cannot be allocated again");
+    }
+    wal->cap = full ? wal->cap : wal->segment_len;
+    return KV_OK;
+}
+
 enum kv_code kv_wal_resume(struct kv_wal *wal, uint64_t first_seq, uint64_t off, struct kv_err *err)
 {
     enum kv_code code = open_segment(wal, first_seq, err);
     if (code != KV_OK) {
         return code;
     }
-    if (wal->cap < wal->segment_len) {
-        int rc = posix_fallocate(wal->fd, 0, (off_t)wal->segment_len);
-        if (rc != 0 || fsync(wal->fd) != 0) {
-            return KV_FAIL(err, KV_E_LEDGER_WRITE,
-                           ((struct kv_cause){KV_CAUSE_ERRNO, (unsigned)(rc != 0 ? rc : errno)}),
-                           "a short segment cannot be allocated again");
-        }
-        wal->cap = wal->segment_len;
+    if (wal->cap < wal->segment_len && (code = lengthen(wal, err)) != KV_OK) {
+        return code;
     }
     assert(off <= wal->cap);
     wal->written = off;
@@ -191,7 +218,14 @@ enum kv_code kv_wal_prepare(struct kv_wal *wal, struct kv_err *err)
         return broken(err);
     }
     bool due = wal->fd >= 0 && wal->written >= wal->cap / 4 * 3;
-    return due && !wal->has_spare ? make_spare(wal, err) : KV_OK;
+    return due && !wal->has_spare ? make_spare(wal, wal->segment_len, err) : KV_OK;
+}
+
+uint64_t kv_wal_left(const struct kv_wal *wal)
+{
+    return wal->has_spare ? wal->segment_len
+           : wal->fd < 0  ? 0
+                          : wal->cap - wal->written - wal->staged.len;
 }
 
 enum kv_code kv_wal_check(const struct kv_wal *wal, struct kv_err *err)

@@ -3,6 +3,8 @@
 #include "ledger/wal.h"
 
 #include <jansson.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 static const char FIRST[] = "wal/00000000000000000000.seg";
 
@@ -366,18 +368,64 @@ static void a_newer_record_makes_the_ledger_read_only(void **state)
     folder_free(&f);
 }
 
+static off_t length_of(int dir, const char *name)
+{
+    struct stat st;
+    assert_int_equal(fstatat(dir, name, &st, 0), 0);
+    return st.st_size;
+}
+
+/* What takes away goes on at the end of a segment, and over a restart there. */
+static void a_full_disk_gets_a_short_segment(void **state)
+{
+    (void)state;
+    static const char name[] = "00000000000000000000.seg";
+    struct folder f = folder_new();
+    int dir = make_dir(f.fd, "wal");
+    struct kv_err err = {0};
+    uint64_t segment;
+    uint32_t off;
+    struct kv_wal *wal = kv_wal_new(dir, UINT64_C(1) << 60); /* no disk has that */
+    assert_int_equal(kv_wal_begin(wal, 0, &err), KV_OK);
+    assert_int_equal(length_of(dir, name), KV_SEGMENT_SHORT);
+    assert_int_equal(faccessat(dir, "spare.tmp", F_OK, 0), -1); /* nothing is left behind */
+    assert_int_equal(kv_wal_left(wal), KV_SEGMENT_SHORT);
+    kv_wal_free(wal);
+
+    wal = kv_wal_new(dir, UINT64_C(1) << 60);
+    assert_int_equal(kv_wal_resume(wal, 0, 100, &err), KV_OK);
+    assert_int_equal(length_of(dir, name), KV_SEGMENT_SHORT);
+    assert_int_equal(kv_wal_left(wal), KV_SEGMENT_SHORT - 100);
+    assert_int_equal(kv_wal_stage(wal, 1, kv_bytes_str("{}"), &segment, &off, &err), KV_OK);
+    assert_int_equal(kv_wal_flush(wal, &err), KV_OK);
+    kv_wal_free(wal);
+
+    wal = kv_wal_new(dir, 2 * KV_SEGMENT_SHORT); /* there is room again */
+    assert_int_equal(kv_wal_resume(wal, 0, 100, &err), KV_OK);
+    assert_int_equal(length_of(dir, name), 2 * KV_SEGMENT_SHORT);
+    kv_wal_free(wal);
+    (void)close(dir);
+    folder_free(&f);
+}
+
 static void a_full_disk_fails_the_next_segment_only(void **state)
 {
     (void)state;
     struct folder f = folder_new();
     int dir = make_dir(f.fd, "wal");
     struct kv_err err = {0};
-    struct kv_wal *wal = kv_wal_new(dir, UINT64_C(1) << 60); /* no disk has that */
-    assert_int_not_equal(kv_wal_begin(wal, 0, &err), KV_OK);
+    struct rlimit before, none;
+    struct kv_wal *wal = kv_wal_new(dir, 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none = (struct rlimit){SEGMENT, before.rlim_max}; /* not even for a short one */
+    void (*was)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    enum kv_code code = kv_wal_begin(wal, 0, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(code, KV_E_LEDGER_DISK);
     assert_int_equal(faccessat(dir, "spare.tmp", F_OK, 0), -1); /* nothing is left behind */
-    kv_wal_free(wal);
-    wal = kv_wal_new(dir, SEGMENT);
     assert_int_equal(kv_wal_begin(wal, 0, &err), KV_OK);
+    assert_true(signal(SIGXFSZ, was) == SIG_IGN);
     kv_wal_free(wal);
     (void)close(dir);
     folder_free(&f);
@@ -395,6 +443,7 @@ int main(void)
         cmocka_unit_test(safe_mode_writes_nothing),
         cmocka_unit_test(records_under_another_root_are_safe_mode),
         cmocka_unit_test(a_newer_record_makes_the_ledger_read_only),
+        cmocka_unit_test(a_full_disk_gets_a_short_segment),
         cmocka_unit_test(a_full_disk_fails_the_next_segment_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
