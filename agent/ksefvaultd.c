@@ -99,8 +99,12 @@ static enum kv_code folder(const char *base, const char *name, const char *user,
     }
     /* Never through a link: an account that owns the folder above could have put one here. */
     KV_CLEANUP(kv_close_fdp) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || (pw != NULL && fchown(fd, pw->pw_uid, pw->pw_gid) != 0) ||
-        fchmod(fd, mode) != 0) {
+    struct stat st;
+    bool there = fd >= 0 && fstat(fd, &st) == 0;
+    /* what is right already is not touched: the file system may be read-only by now */
+    bool owned = there && (pw == NULL || (st.st_uid == pw->pw_uid && st.st_gid == pw->pw_gid));
+    if (!there || (!owned && fchown(fd, pw->pw_uid, pw->pw_gid) != 0) ||
+        ((st.st_mode & 07777) != mode && fchmod(fd, mode) != 0)) {
         return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot prepare the folder %.120s", path);
     }
     return KV_OK;

@@ -79,12 +79,16 @@ static void on_log_key(void *ctx, const struct kv_answer_frame *answer)
 }
 
 /* The log's key is made when the slot is first used; a key that exists is never replaced. */
-static void ask_log_key(struct vault *v, struct keeper *keeper)
+void vault_ask_log_key(struct vault *v)
 {
     struct kv_err err;
     struct kv_buf body;
-    bool founded = kv_log_status(v->log)->state != KV_LOG_EMPTY;
+    const struct keeper *keeper = vault_keeper(v, v->log_slot);
     char label[KV_LABEL_LEN];
+    if (v->log == NULL || keeper == NULL || !keeper->ready) {
+        return; /* asked again when both are there */
+    }
+    bool founded = kv_log_status(v->log)->state != KV_LOG_EMPTY;
     vault_key_label(v, NULL, label);
     kv_buf_init(&body, 256);
     kv_message_str(&body, "label", label);
@@ -127,18 +131,17 @@ static void keeper_ready(struct vault *v, struct keeper *keeper)
                        on_slot_state, keeper, &err) != KV_OK) {
         kv_log_err(KV_LOG_ERROR, "slot-state", &err);
     }
-    if (strcmp(keeper->slot, v->log_slot) == 0 && v->log != NULL) {
-        ask_log_key(v, keeper); /* else when it is known whether there is one */
+    if (strcmp(keeper->slot, v->log_slot) == 0) {
+        vault_ask_log_key(v);
     }
     v->dirty = true; /* work may wait for this slot */
 }
 
-void vault_ledger_read(struct vault *v)
+void vault_configured(struct vault *v)
 {
-    struct keeper *keeper = vault_keeper(v, v->log_slot);
-    kv_channel_reply(v->supervisor, v->configure_request, KV_OK, "", KV_BYTES_NULL);
-    if (keeper->ready) {
-        ask_log_key(v, keeper);
+    if (v->configure_request != 0) {
+        kv_channel_reply(v->supervisor, v->configure_request, KV_OK, "", KV_BYTES_NULL);
+        v->configure_request = 0;
     }
 }
 
@@ -390,7 +393,7 @@ static void close_down(struct vault *v)
         v->keepers[i].channel = NULL;
     }
     kv_channel_free(v->courier);
-    vault_calls_clear(v);
+    vault_calls_clear(v, KV_E_STARTING, "the agent stops");
     vault_memory_free(v->memory);
     vault_clients_clear(v);
     kv_channel_free(v->gate);
@@ -405,6 +408,7 @@ static void close_down(struct vault *v)
     kv_buf_clear(&v->modules);
     kv_timer_free(v->sign_timer);
     kv_timer_free(v->due_timer);
+    kv_timer_free(v->open_timer);
     kv_timer_free(v->refusal_timer);
     kv_loop_free(v->loop);
     free(v);
@@ -430,6 +434,7 @@ int main(int argc, char **argv)
     kv_buf_init(&v->programs, 4096);
     kv_buf_init(&v->modules, 4096);
     v->sign_timer = kv_timer_new(v->loop, vault_sign_timer, v);
+    v->open_timer = kv_timer_new(v->loop, vault_open_ledger, v);
     v->due_timer = kv_timer_new(v->loop, vault_due_timer, v);
     v->refusal_timer = kv_timer_new(v->loop, vault_refusal_timer, v);
     kv_loop_on_turn(v->loop, vault_turn_end, v);

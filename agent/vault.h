@@ -40,6 +40,7 @@
 #define KV_UNCOVERED_MS    60000 /* without a signer, uses stop after this time … */
 #define KV_SIGN_TIMEOUT_MS 10000
 #define KV_SIGN_RETRY_MS   2000
+#define KV_OPEN_RETRY_MS   2000
 #define KV_CLOCK_SLACK_MS  10000 /* the clock may be this far behind the last record */
 
 struct vault;
@@ -141,6 +142,7 @@ struct vault {
     struct kv_founding *founding; /* while unfounded */
     struct kv_vkey log_key;       /* of the slot; type 0 until the keeper told */
     bool started;                 /* agent.start is written: calls are served */
+    struct kv_err held;           /* why it cannot be opened or begun yet; code KV_OK: nothing */
     char boot[KV_BOOT_LEN];
 
     /* the inbox */
@@ -169,7 +171,7 @@ struct vault {
     bool unsigned_tail; /* since the start: what a crash left uncovered is not signed yet */
     char signer_detail[192];
     int64_t uncovered_since_ms; /* loop clock; 0: all is covered */
-    struct kv_timer *sign_timer, *due_timer;
+    struct kv_timer *sign_timer, *due_timer, *open_timer;
     int64_t behind_ms; /* of the last record; above the slack: */
     bool clock_behind;
     bool clock_alarm, disk_alarm; /* recorded, until it is right again */
@@ -209,6 +211,8 @@ void vault_after_flush(struct vault *v, effect_fn *fn, void *ctx);
 void vault_after_cover(struct vault *v, uint64_t seq, effect_fn *fn, void *ctx);
 /* The log's slot protects keys as well as the policy demands. */
 KV_MUST_USE enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err);
+/* Whether anything can be recorded now, even what only notes. */
+KV_MUST_USE enum kv_code vault_may_record(struct vault *v, struct kv_err *err);
 /* Whether a use may be recorded now: also for a while without a signer. */
 KV_MUST_USE enum kv_code vault_may_use(struct vault *v, struct kv_err *err);
 /* Whether something may be given now. */
@@ -244,8 +248,8 @@ void vault_refuse_more(struct call *call, enum kv_code code, const char *detail,
 void vault_refuse_retry(struct call *call, enum kv_code code, const char *detail,
                         uint32_t retry_after);
 void vault_calls_gate_gone(struct vault *v);
-/* We stop: end all calls, wipe what was remembered. */
-void vault_calls_clear(struct vault *v);
+/* We stop: end all calls. */
+void vault_calls_clear(struct vault *v, enum kv_code code, const char *detail);
 /* Whether the caller may read what only persons, root, and for its own things an integration see.
  */
 bool vault_is_reader(struct vault *v, const struct call *call);
@@ -381,13 +385,15 @@ void vault_call_verified(struct call *call);
 
 /* ---- vault.c ---- */
 struct keeper *vault_keeper(struct vault *v, const char *slot);
-/* The ledger is read: the supervisor and the log slot were waiting for it. */
-void vault_ledger_read(struct vault *v);
+/* The supervisor hears that we are configured; once. */
+void vault_configured(struct vault *v);
+/* What the ledger's key is: asked once the slot is ready and the ledger is open. */
+void vault_ask_log_key(struct vault *v);
 
 /* ---- vault_start.c ---- */
-/* Begin to replay the ledger, once the configuration is known. It goes on for as many turns as it
- * takes, so that calls are answered and the supervisor hears from us. */
-void vault_open_ledger(struct vault *v);
+/* Begin to replay the ledger, once the configuration is known; and again, while it is held. It goes
+ * on for as many turns as it takes, so that calls are answered and the supervisor hears from us. */
+void vault_open_ledger(void *vault);
 #define KV_READING_LEN 96
 /* "the ledger is being read: 1024 of 900000 records", or that it has not begun. */
 void vault_reading(const struct vault *v, char out[static KV_READING_LEN]);

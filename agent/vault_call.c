@@ -89,11 +89,11 @@ void vault_calls_gate_gone(struct vault *v)
     }
 }
 
-void vault_calls_clear(struct vault *v)
+void vault_calls_clear(struct vault *v, enum kv_code code, const char *detail)
 {
     while (v->calls != NULL) {
         struct call *call = v->calls;
-        vault_refuse(call->leader != NULL ? call->leader : call, KV_E_STARTING, "the agent stops");
+        vault_refuse(call->leader != NULL ? call->leader : call, code, detail);
     }
 }
 
@@ -131,6 +131,10 @@ static enum kv_code serving(const struct call *call, struct kv_err *err)
     char text[KV_READING_LEN];
     bool always = call->call == KV_CALL_STATUS || call->call == KV_CALL_HEALTH ||
                   call->call == KV_CALL_SLOT_UNLOCK; /* these look at no record */
+    if (v->held.code != KV_OK && !always) {
+        *err = v->held;
+        return err->code;
+    }
     if (v->log == NULL && !always) {
         vault_reading(v, text);
         return KV_REFUSE(err, KV_E_STARTING, "%s", text);

@@ -43,6 +43,24 @@ static void log_opened(const struct vault *v)
            (unsigned long long)st->size, (unsigned long long)st->covered, st->bad_what);
 }
 
+/* A disk that is full or cannot be written is not our end: callers are told, and it is tried again
+ * until it can be. */
+static void hold(struct vault *v, const struct kv_err *err)
+{
+    if (v->held.code == KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "held", err);
+    }
+    v->held = *err;
+    vault_configured(v);
+    kv_timer_arm(v->open_timer, KV_OPEN_RETRY_MS);
+}
+
+static void begin(struct vault *v)
+{
+    vault_begin_serving(v);
+    vault_ask_log_key(v);
+}
+
 /* All is read: what calls are answered from changes at once. */
 static void opened(struct vault *v)
 {
@@ -63,8 +81,20 @@ static void opened(struct vault *v)
     v->unsigned_tail = st->state == KV_LOG_GOOD;
     memcpy(v->signer_detail, "the ledger's end is not signed yet", 35);
     v->now_ms = 0; /* read before the last record's time was known */
-    vault_begin_serving(v);
-    vault_ledger_read(v);
+    vault_configured(v);
+    begin(v);
+}
+
+/* The ledger cannot be opened: of the disk that is held, of all else we end. */
+static void not_opened(struct vault *v, const struct kv_err *err)
+{
+    if (err->code != KV_E_IO && err->code != KV_E_LEDGER_WRITE && err->code != KV_E_LEDGER_DISK) {
+        vault_fatal(v, err);
+    }
+    kv_log_opening_freep(&v->opening);
+    kv_state_free(v->replayed);
+    v->replayed = NULL;
+    hold(v, err);
 }
 
 /* A large ledger takes minutes. Without a sign of life the supervisor would think that we hang. */
@@ -89,26 +119,33 @@ static void on_replay(void *ctx)
     struct vault *v = ctx;
     struct kv_err err;
     if (kv_log_open_step(v->opening, REPLAY_RECORDS, &v->log, &err) != KV_OK) {
-        vault_fatal(v, &err);
-    }
-    if (v->log != NULL) {
+        not_opened(v, &err);
+    } else if (v->log != NULL) {
         opened(v);
-        return;
+    } else {
+        tell_alive(v);
+        kv_timer_arm(v->replay_timer, 0);
     }
-    tell_alive(v);
-    kv_timer_arm(v->replay_timer, 0);
 }
 
-void vault_open_ledger(struct vault *v)
+void vault_open_ledger(void *vault)
 {
+    struct vault *v = vault;
     struct kv_err err;
-    v->state = kv_state_new();
+    if (v->log != NULL) { /* only its first record could not be written */
+        begin(v);
+        return;
+    }
+    if (v->state == NULL) {
+        v->state = kv_state_new();
+        v->replay_timer = kv_timer_new(v->loop, on_replay, v);
+    }
     v->replayed = kv_state_new();
-    v->replay_timer = kv_timer_new(v->loop, on_replay, v);
     v->alive_ms = kv_loop_clock_ms();
     if (kv_log_open_begin(v->ledger_dir, NULL, NULL, replay, v->replayed, &v->opening, &err) !=
         KV_OK) {
-        vault_fatal(v, &err);
+        not_opened(v, &err);
+        return;
     }
     kv_timer_arm(v->replay_timer, 0);
 }
@@ -210,8 +247,17 @@ void vault_started_records(struct vault *v)
  * with a dead token, so the vault serves without it, and gives nothing. */
 void vault_begin_serving(struct vault *v)
 {
-    if (v->started || v->log == NULL || kv_log_status(v->log)->state != KV_LOG_GOOD) {
+    struct kv_err err;
+    if (v->started || v->log == NULL) {
         return;
     }
-    vault_started_records(v);
+    bool good = kv_log_status(v->log)->state == KV_LOG_GOOD;
+    if (good && (kv_log_probe(v->log, &err) != KV_OK || vault_may_record(v, &err) != KV_OK)) {
+        hold(v, &err);
+        return;
+    }
+    v->held.code = KV_OK;
+    if (good) {
+        vault_started_records(v);
+    }
 }

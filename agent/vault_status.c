@@ -51,7 +51,10 @@ static void attend(struct list *list, const char *next, const char *fmt, ...)
 static void attend_state(const struct vault *v, struct list *list)
 {
     const char *state = state_word(v);
-    if (strcmp(state, "unfounded") == 0) {
+    if (v->held.code != KV_OK) {
+        attend(list, kv_code_row(v->held.code)->next, "The ledger waits: %s [%s]", v->held.msg,
+               kv_code_word(v->held.code));
+    } else if (strcmp(state, "unfounded") == 0) {
         attend(list,
                v->log_key.type == 0 ? "Bring the log slot up: `ksefvault slot check`."
                                     : "Found the vault: `ksefvault vault found --help`.",
@@ -72,11 +75,11 @@ static void attend_state(const struct vault *v, struct list *list)
                    k->detail, kv_code_word(k->code));
         }
     }
-    if (v->log == NULL) {
+    if (v->log == NULL && v->held.code == KV_OK) {
         char text[KV_READING_LEN];
         vault_reading(v, text);
         attend(list, "Wait until the ledger is read.", "The agent is starting: %s.", text);
-    } else if (strcmp(state, "starting") == 0) {
+    } else if (strcmp(state, "starting") == 0 && v->held.code == KV_OK) {
         attend(list, "Wait a moment.", "The agent is starting.");
     }
 }

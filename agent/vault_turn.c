@@ -73,7 +73,8 @@ static enum kv_code space_of(struct vault *v, const struct kv_log_space **out, s
         return err->code;
     }
     /* room again, only the reserve is not full yet: who asks now need not come a second time */
-    if (!v->space_known && v->space.low && v->space.free >= KV_LOG_FREE_MIN &&
+    if (!v->space_known && v->space.low && !v->space.read_only &&
+        v->space.free >= KV_LOG_FREE_MIN &&
         (kv_log_reserve_fill(v->log, err) != KV_OK ||
          kv_log_space(v->log, &v->space, err) != KV_OK)) {
         return err->code;
@@ -99,6 +100,9 @@ enum kv_code vault_may_give(struct vault *v, struct kv_err *err)
     }
     if (space_of(v, &space, err) != KV_OK) {
         return err->code;
+    }
+    if (space->read_only) {
+        return KV_REFUSE(err, KV_E_LEDGER_WRITE, "the ledger's file system is read-only");
     }
     if (space->low) {
         return KV_REFUSE(err, KV_E_LEDGER_DISK, "%llu MiB are left for the ledger",
@@ -156,13 +160,17 @@ static enum kv_code make_room(struct vault *v, uint64_t need, struct kv_err *err
 {
     const struct kv_log_space *space;
     enum kv_code code = space_of(v, &space, err);
-    while (code == KV_OK && space->free < need + KV_LOG_RESERVE_STEP && space->reserve > 0) {
+    while (code == KV_OK && space->free < need + KV_LOG_RESERVE_STEP && space->reserve > 0 &&
+           !space->read_only) {
         v->space_known = false; /* it changes */
         code = kv_log_reserve_give(v->log, err);
         code = code == KV_OK ? space_of(v, &space, err) : code;
     }
     if (code != KV_OK) {
         return code;
+    }
+    if (space->read_only) {
+        return KV_REFUSE(err, KV_E_LEDGER_WRITE, "the ledger's file system is read-only");
     }
     return space->free >= need
                ? KV_OK
@@ -324,6 +332,11 @@ static void release(struct effects *list, uint64_t size, enum kv_code code, cons
         effect->fn(effect->ctx, code, detail);
         free(effect);
     }
+}
+
+enum kv_code vault_may_record(struct vault *v, struct kv_err *err)
+{
+    return make_room(v, need_of(v, NULL, 0), err);
 }
 
 /* `again`: the slot is there and failed, so it is tried again in a while; a slot that is not there
@@ -523,6 +536,17 @@ static void raise_alarms(struct vault *v)
     }
 }
 
+/* Whether the records of this turn are on disk nobody knows: only a new start tells. Who waits is
+ * told why, not only that we are gone. */
+static _Noreturn void not_durable(struct vault *v, const struct kv_err *err)
+{
+    vault_calls_clear(v, err->code, err->msg);
+    if (v->gate != NULL) {
+        kv_channel_flush(v->gate);
+    }
+    vault_fatal(v, err);
+}
+
 void vault_turn_end(void *vault)
 {
     struct vault *v = vault;
@@ -540,7 +564,7 @@ void vault_turn_end(void *vault)
         }
         ask_keepers(v);
         if (kv_log_flush(v->log, &err) != KV_OK) {
-            vault_fatal(v, &err);
+            not_durable(v, &err);
         }
         tend(v);
         release(&v->on_flush, UINT64_MAX, KV_OK, "");

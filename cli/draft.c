@@ -201,6 +201,9 @@ enum kv_code cli_facts(struct cli *cli, struct cli_facts *out, struct kv_err *er
     enum kv_code code = KV_OK;
     if (strcmp(cli_str(answer.body, "state"), "unfounded") == 0) {
         code = KV_REFUSE(err, KV_E_UNFOUNDED, "this vault has not been founded");
+    } else if (strcmp(cli_str(answer.body, "state"), "starting") == 0) {
+        const json_t *first = json_array_get(json_object_get(answer.body, "attention"), 0);
+        code = KV_REFUSE(err, KV_E_STARTING, "%.150s", cli_str(first, "what"));
     } else if (!take(answer.body, "vault", out->vault, sizeof out->vault) ||
                !take(answer.body, "policySha256", out->policy, sizeof out->policy) ||
                !take(answer.body, "checkpoint", out->checkpoint, sizeof out->checkpoint)) {

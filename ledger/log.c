@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 void kv_log_add(struct kv_log *log, const struct kv_record *rec, const struct kv_hash *leaf,
                 struct kv_log_place place)
@@ -101,7 +102,8 @@ static enum kv_code lock(struct kv_log *log, struct kv_err *err)
 {
     log->lock_fd = openat(log->wal_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (log->lock_fd < 0) {
-        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "wal/lock cannot be opened");
+        return KV_FAIL(err, errno == EROFS ? KV_E_LEDGER_WRITE : KV_E_IO, KV_ERRNO,
+                       "wal/lock cannot be opened");
     }
     if (flock(log->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         return errno == EWOULDBLOCK
@@ -204,6 +206,17 @@ enum kv_code kv_log_open(int dir_fd, const struct kv_log_options *options,
     KV_CLEANUP(kv_log_opening_freep) struct kv_log_opening *opening = NULL;
     enum kv_code code = kv_log_open_begin(dir_fd, options, expected, on_record, ctx, &opening, err);
     return code == KV_OK ? kv_log_open_step(opening, UINT64_MAX, out, err) : code;
+}
+
+enum kv_code kv_log_probe(const struct kv_log *log, struct kv_err *err)
+{
+    /* statvfs does not tell: ext4 may have gone read-only by itself, or the device be gone */
+    if (pwrite(log->lock_fd, "\n", 1, 0) != 1 && errno != ENOSPC && errno != EDQUOT) {
+        return KV_FAIL(err, KV_E_LEDGER_WRITE, KV_ERRNO, "wal/lock cannot be written");
+    }
+    return fdatasync(log->lock_fd) == 0
+               ? KV_OK
+               : KV_FAIL(err, KV_E_LEDGER_WRITE, KV_ERRNO, "wal/lock cannot be synced");
 }
 
 const struct kv_log_status *kv_log_status(const struct kv_log *log)

@@ -85,6 +85,9 @@ struct kv_log_progress kv_log_open_progress(const struct kv_log_opening *opening
 void kv_log_opening_free(struct kv_log_opening *opening);
 void kv_log_opening_freep(struct kv_log_opening **opening);
 
+/* Whether the file system takes a write now and makes it durable: asked before the first record,
+ * since a disk that failed may well be read. Errors: KV_E_LEDGER_WRITE. */
+KV_MUST_USE enum kv_code kv_log_probe(const struct kv_log *log, struct kv_err *err);
 /* Staged records that were not flushed are lost. */
 void kv_log_free(struct kv_log *log);
 void kv_log_freep(struct kv_log **log);
@@ -158,6 +161,7 @@ struct kv_log_space {
     uint64_t free;    /* bytes that the file system still gives us */
     uint64_t reserve; /* bytes left in `reserve` */
     bool low;         /* nothing may be given or used */
+    bool read_only;   /* nothing can be written at all */
 };
 /* Bytes of records that the segments which are there still take. */
 uint64_t kv_log_segment_left(const struct kv_log *log);

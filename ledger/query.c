@@ -114,6 +114,7 @@ enum kv_code kv_log_space(const struct kv_log *log, struct kv_log_space *out, st
         return KV_FAIL(err, KV_E_IO, KV_ERRNO, "the free space cannot be asked for");
     }
     space.free = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    space.read_only = (vfs.f_flag & ST_RDONLY) != 0;
     space.low = space.free < KV_LOG_FREE_MIN || space.reserve < log->options.reserve_len;
     *out = space;
     return KV_OK;

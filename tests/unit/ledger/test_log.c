@@ -416,6 +416,27 @@ static void the_reserve_is_given_back_in_steps(void **state)
     folder_free(&f);
 }
 
+static void a_disk_that_takes_no_write_is_noticed(void **state)
+{
+    (void)state;
+    struct folder f = folder_new();
+    struct kv_err err = {0};
+    struct rlimit before, none;
+    struct kv_log *log = found(&f, 0);
+    must(kv_log_probe(log, &err), &err);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none = (struct rlimit){0, before.rlim_max};
+    void (*was)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    enum kv_code code = kv_log_probe(log, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_true(signal(SIGXFSZ, was) == SIG_IGN);
+    assert_int_equal(code, KV_E_LEDGER_WRITE);
+    must(kv_log_probe(log, &err), &err); /* nothing is lost by asking */
+    kv_log_free(log);
+    folder_free(&f);
+}
+
 /* The kernel may have dropped the dirty pages and forgotten the error: trying again could "succeed"
  * without them. Only a new start recovers. */
 static void a_failed_write_is_never_repeated(void **state)
@@ -526,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_removed_or_replaced_segment_is_noticed),
         cmocka_unit_test(a_changed_record_is_not_given_out),
         cmocka_unit_test(the_reserve_is_given_back_in_steps),
+        cmocka_unit_test(a_disk_that_takes_no_write_is_noticed),
         cmocka_unit_test(a_failed_write_is_never_repeated),
         cmocka_unit_test(what_was_acknowledged_survives_being_killed),
     };
