@@ -33,12 +33,17 @@ void kv_program_args(int argc, char **argv, const char *name, const char *about)
 
 /* Room for all connections and their pidfds; the soft limit of 1024 is made for select(). */
 #define FILES_MAX 4096
+#define FILES_MIN 128 /* our own, twice as many as needed, and some connections */
 
 enum kv_code kv_program_limits(struct kv_err *err)
 {
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
         return KV_FAIL(err, KV_E_IO, KV_ERRNO, "RLIMIT_NOFILE");
+    }
+    if (files.rlim_max < FILES_MIN) {
+        return KV_REFUSE(err, KV_E_LIMIT, "RLIMIT_NOFILE is %llu, at least %d are needed",
+                         (unsigned long long)files.rlim_max, FILES_MIN);
     }
     files.rlim_cur = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
     if (setrlimit(RLIMIT_NOFILE, &files) != 0) {

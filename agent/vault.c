@@ -425,6 +425,7 @@ int main(int argc, char **argv)
         return 1;
     }
     v->loop = kv_program_start("ksefvault-vault");
+    vault_clients_limit(v);
     v->ledger_dir = -1;
     v->inbox_dir = v->inbox_watch = -1;
     v->listener = -1;

@@ -121,6 +121,7 @@ struct vault {
     int listener;
     struct kv_source *listener_source;
     uint64_t next_connection;
+    size_t clients_max;
     struct client *clients;
     struct call *calls;
 
@@ -225,6 +226,8 @@ void vault_drop_effects(struct vault *v, const void *ctx);
 _Noreturn void vault_fatal(struct vault *v, const struct kv_err *err);
 
 /* ---- vault_client.c ---- */
+/* How many clients the limit of descriptors leaves room for. */
+void vault_clients_limit(struct vault *v);
 void vault_listen(struct vault *v, int listener);
 struct client *vault_client(struct vault *v, uint64_t number);
 void vault_client_gone(struct vault *v, uint64_t number);

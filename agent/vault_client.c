@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define CLIENTS_MAX       2048
 #define CLIENTS_UID_MAX   128 /* so that one account can't shut the others out */
+#define FILES_OWN         64  /* for ledger and channels: a client has a descriptor here */
 #define ACCEPT_MAX        32  /* per turn */
 #define ATTEST_TIMEOUT_MS 10000
 
@@ -193,6 +195,16 @@ static void admit(struct vault *v, int fd, const struct kv_peer *peer)
     ask(client, registered(client));
 }
 
+/* Before the sandbox, which does not let us ask. */
+void vault_clients_limit(struct vault *v)
+{
+    struct rlimit files;
+    v->clients_max = CLIENTS_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < CLIENTS_MAX + FILES_OWN) {
+        v->clients_max = files.rlim_cur > FILES_OWN ? (size_t)files.rlim_cur - FILES_OWN : 1;
+    }
+}
+
 static bool room_for(const struct vault *v, uid_t uid)
 {
     size_t all = 0, own = 0;
@@ -200,7 +212,8 @@ static bool room_for(const struct vault *v, uid_t uid)
         all++;
         own += c->uid == uid;
     }
-    return all < CLIENTS_MAX && own < CLIENTS_UID_MAX;
+    size_t own_max = v->clients_max / 2 < CLIENTS_UID_MAX ? v->clients_max / 2 : CLIENTS_UID_MAX;
+    return all < v->clients_max && own < own_max;
 }
 
 static void on_listener(void *ctx, uint32_t events)

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Few descriptors and many connections: the surplus is closed at once, and one account never shuts out the
+# others: work goes on, what was given can be taken away, and nothing ends.
+. "$(dirname "$0")/harness.sh"
+agent_start() {
+    (ulimit -n 128 && exec "$BIN/ksefvaultd" --config "$W/ksefvault.yaml" >>"$W/agent.log" 2>&1) &
+    world_agent_pid=$!
+    wait_for 60 agent_settled || die "the agent did not start: $(tail -5 "$W/agent.log")"
+}
+founded
+other=$(new_grant erp-1 --context $INTERNAL) || die "no grant"
+
+# crowd UID FILE &: three hundred connections that say nothing; how many stay is in the file; until killed
+crowd() {
+    exec setpriv --reuid "$1" --regid "$1" --clear-groups -- /usr/bin/python3 - "$W/run/agent.sock" >"$2" <<'PY'
+import select, socket, sys, time
+held = []
+for _ in range(300):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    held.append(s)
+time.sleep(2)
+closed = select.select(held, [], [], 0)[0]
+print(len(held) - len(closed), flush=True)
+time.sleep(600)
+PY
+}
+crowd kv-other "$W/crowd" & first=$!
+is "three hundred connections come, of one account" wait_for 30 test -s "$W/crowd"
+equal "… half of the room is theirs" 32 "$(cat "$W/crowd")"
+session $NIP
+equal "another account gets its session" 201 "$status"
+is "… and a grant is revoked" by fin-01 grant revoke "$other" --reason "Crowded"
+call kv-other GET /v1/health
+isnt "one more of the crowd is closed" test "$status" = 200
+crowd 61001 "$W/more" & second=$!
+is "a second crowd comes" wait_for 30 test -s "$W/more"
+equal "… and gets the other half" 32 "$(cat "$W/more")"
+kill "$first" "$second"; wait "$first" "$second" 2>/dev/null
+served() { call kv-other GET /v1/health; }
+is "when they go, it is served" wait_for 10 served
+isnt "no program ended" grep -qE 'fatal|ended program' "$W/agent.log"
+agent_stop
+(ulimit -n 64 && exec timeout 20 "$BIN/ksefvaultd" --config "$W/ksefvault.yaml") >"$W/few" 2>&1
+is "with fewer than it needs itself, the agent does not begin, and says why" grep -q 'RLIMIT_NOFILE is 64' "$W/few"
+finish
