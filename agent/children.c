@@ -148,6 +148,15 @@ static _Noreturn void become(const struct kv_child *child, const struct passwd *
     _exit(1);
 }
 
+enum kv_code kv_proxy_login_open(const char *source, uid_t owner, int *fd, struct kv_err *err)
+{
+    struct kv_err why;
+    /* what a keeper is told to do about its PIN would help nobody here */
+    return kv_pin_open(source, owner, fd, &why) == KV_OK
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_CONFIG, "ksef: proxy-credentials: %.150s", why.msg);
+}
+
 static enum kv_code open_pin(const struct kv_child *child, const struct passwd *pw, int *fd,
                              struct kv_err *err)
 {
@@ -155,9 +164,11 @@ static enum kv_code open_pin(const struct kv_child *child, const struct passwd *
         child->role == KV_ROLE_COURIER ? child->sup->config->ksef->proxy_credentials : NULL;
     source = child->slot != NULL ? child->slot->pin : source;
     *fd = -1;
-    return source == NULL || strcmp(source, KV_CONFIG_PIN_PROTECTED) == 0
-               ? KV_OK
-               : kv_pin_open(source, pw->pw_uid, fd, err);
+    if (source == NULL || strcmp(source, KV_CONFIG_PIN_PROTECTED) == 0) {
+        return KV_OK;
+    }
+    return child->slot != NULL ? kv_pin_open(source, pw->pw_uid, fd, err)
+                               : kv_proxy_login_open(source, pw->pw_uid, fd, err);
 }
 
 static enum kv_code pairs(const struct kv_child *child, int sup[2], int vault[2],
@@ -289,9 +300,7 @@ void kv_child_start(struct kv_child *child)
 
 static void attest(struct kv_child *vault, const struct kv_frame *frame, int pidfd);
 
-/* Touch files as this account from now on: in the keeper's folder root has no rights of its own
- * (the unit leaves out CAP_DAC_OVERRIDE), and a link there must not lead it elsewhere. */
-static bool act_as(uid_t uid, gid_t gid)
+bool kv_act_as(uid_t uid, gid_t gid)
 {
     (void)setfsgid(gid); /* these tell no failure: ask afterwards */
     (void)setfsuid(uid);
@@ -326,10 +335,10 @@ static enum kv_code mark_unlocked(const struct kv_child *child, struct kv_err *e
     if (pw == NULL) {
         return KV_FAIL(err, KV_E_CONFIG, KV_ERRNO, "there is no account '%s'", account(child));
     }
-    enum kv_code code = act_as(pw->pw_uid, pw->pw_gid)
+    enum kv_code code = kv_act_as(pw->pw_uid, pw->pw_gid)
                             ? replace_marks(child->sup->config->state, child->slot->name, err)
                             : KV_REFUSE(err, KV_E_IO, "cannot act as '%s'", account(child));
-    bool back = act_as(geteuid(), getegid());
+    bool back = kv_act_as(geteuid(), getegid());
     assert(back); /* it is who this process is */
     return code;
 }

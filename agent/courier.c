@@ -51,6 +51,9 @@ static enum kv_code read_proxy_login(struct kv_secret **out, struct kv_err *err)
     return KV_OK;
 }
 
+static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd);
+static void on_gone(void *ctx, struct kv_channel *channel);
+
 static enum kv_code configure(struct courier *courier, const struct kv_frame *frame,
                               struct kv_err *err)
 {
@@ -86,7 +89,12 @@ static enum kv_code configure(struct courier *courier, const struct kv_frame *fr
     struct kv_sandbox_paths paths = {.readable = readable,
                                      .connect_port =
                                          port_of(config.proxy != NULL ? config.proxy : config.url)};
-    return kv_sandbox_enter(KV_ROLE_COURIER, &paths, err);
+    if (kv_sandbox_enter(KV_ROLE_COURIER, &paths, err) != KV_OK) {
+        return err->code;
+    }
+    /* only now: what the vault asks meanwhile waits in the socket */
+    return kv_channel_new_take_fd(courier->loop, KV_FD_VAULT, KV_ROLE_COURIER, KV_ROLE_VAULT,
+                                  on_frame, on_gone, courier, &courier->vault, err);
 }
 
 static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd)
@@ -113,16 +121,16 @@ static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_fram
         enum kv_code code = configure(courier, frame, &err);
         kv_channel_reply(channel, frame->request, code, code == KV_OK ? "" : err.msg,
                          KV_BYTES_NULL);
+        if (code != KV_OK) {
+            kv_log_err(KV_LOG_ERROR, "configure", &err);
+            courier->failed = code;
+            kv_loop_stop(courier->loop); /* the supervisor starts another: it may be set right */
+        }
         return;
     }
     for (size_t i = 0; i < KV_COUNT(table); i++) {
         if (table[i].op == frame->op) {
-            if (courier->http == NULL) {
-                kv_channel_reply(channel, frame->request, KV_E_STARTING, "not configured yet",
-                                 KV_BYTES_NULL);
-            } else {
-                courier_errand(courier, frame, table[i].call);
-            }
+            courier_errand(courier, frame, table[i].call);
         }
     }
 }
@@ -143,9 +151,7 @@ int main(int argc, char **argv)
     courier.loop = kv_program_start("ksefvault-courier");
     kv_ksef_json_init();
     courier.pace = kv_pace_new();
-    if (kv_channel_new_take_fd(courier.loop, KV_FD_VAULT, KV_ROLE_COURIER, KV_ROLE_VAULT, on_frame,
-                               on_gone, &courier, &courier.vault, &err) != KV_OK ||
-        kv_channel_new_take_fd(courier.loop, KV_FD_SUPERVISOR, KV_ROLE_COURIER, KV_ROLE_SUPERVISOR,
+    if (kv_channel_new_take_fd(courier.loop, KV_FD_SUPERVISOR, KV_ROLE_COURIER, KV_ROLE_SUPERVISOR,
                                on_frame, on_gone, &courier, &courier.supervisor, &err) != KV_OK ||
         kv_loop_run(courier.loop, &err) != KV_OK) {
         kv_program_die(&err);
@@ -156,5 +162,5 @@ int main(int argc, char **argv)
     kv_channel_free(courier.vault);
     kv_channel_free(courier.supervisor);
     kv_loop_free(courier.loop);
-    return 0;
+    return (int)kv_code_row(courier.failed)->exit;
 }

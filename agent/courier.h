@@ -13,6 +13,7 @@ struct courier {
     struct kv_courier_http *http;
     struct kv_pace *pace;
     struct parked *parked;
+    enum kv_code failed; /* why it could not be configured */
 };
 
 /* ---- courier_errand.c ---- */

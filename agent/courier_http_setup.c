@@ -1,33 +1,11 @@
 #include "agent/courier_http_call.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include "agent/cafile.h"
 
-#define CA_MAX     (2 * 1024 * 1024) /* bytes: the system's bundle has 220 KiB */
+#include <stdlib.h>
+
 #define CONNECT_MS 10000
 #define IDLE_MS    20000
-
-static enum kv_code read_ca(const char *path, struct kv_buf *out, struct kv_err *err)
-{
-    KV_CLEANUP(kv_close_fdp) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open the CA file %s", path);
-    }
-    uint8_t part[4096];
-    ssize_t n;
-    while ((n = read(fd, part, sizeof part)) > 0) {
-        kv_buf_add(out, part, (size_t)n);
-    }
-    if (n < 0) {
-        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot read the CA file %s", path);
-    }
-    if (out->failed || out->len == 0) {
-        return KV_REFUSE(err, KV_E_CONFIG, "the CA file %s is empty or too large", path);
-    }
-    return KV_OK;
-}
 
 static bool has_part(CURLU *url, CURLUPart part)
 {
@@ -99,8 +77,8 @@ enum kv_code kv_courier_setup_make(const struct kv_courier_config *config,
         .connect_ms = config->connect_ms == 0 ? CONNECT_MS : config->connect_ms,
         .idle_ms = config->idle_ms == 0 ? IDLE_MS : config->idle_ms,
     };
-    kv_buf_init(&setup.ca, CA_MAX);
-    enum kv_code code = read_ca(ca_file, &setup.ca, err);
+    kv_buf_init(&setup.ca, KV_CA_FILE_MAX);
+    enum kv_code code = kv_ca_file_read(ca_file, &setup.ca, err);
     if (code == KV_OK) {
         code = read_login(config->proxy_credentials, &setup.proxy_login, err);
     }

@@ -26,6 +26,7 @@
 struct gate {
     struct kv_loop *loop;
     struct kv_channel *supervisor, *vault;
+    enum kv_code failed; /* why it could not be configured */
     struct MHD_Daemon *http;
     struct kv_source *http_source;
     struct kv_timer *http_timer;
@@ -354,6 +355,27 @@ static void add_client(struct gate *gate, const struct kv_frame *frame, int fd)
     pump(gate);
 }
 
+static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd);
+
+static void on_gone(void *ctx, struct kv_channel *channel)
+{
+    struct gate *gate = ctx;
+    (void)channel; /* without supervisor or vault there is nothing to do */
+    kv_loop_stop(gate->loop);
+}
+
+/* Not before the sandbox stands anything is taken from the vault, least of all a client. */
+static enum kv_code configure(struct gate *gate, struct kv_err *err)
+{
+    if (kv_sandbox_enter(KV_ROLE_GATE, NULL, err) != KV_OK ||
+        kv_channel_new_take_fd(gate->loop, KV_FD_VAULT, KV_ROLE_GATE, KV_ROLE_VAULT, on_frame,
+                               on_gone, gate, &gate->vault, err) != KV_OK) {
+        return err->code;
+    }
+    kv_channel_eager(gate->vault);
+    return KV_OK;
+}
+
 static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_frame *frame, int fd)
 {
     struct gate *gate = ctx;
@@ -364,17 +386,15 @@ static void on_frame(void *ctx, struct kv_channel *channel, const struct kv_fram
     kv_close_fdp(&fd);
     if (frame->op == KV_FRAME_CONFIGURE) {
         struct kv_err err;
-        enum kv_code code = kv_sandbox_enter(KV_ROLE_GATE, NULL, &err);
+        enum kv_code code = configure(gate, &err);
         kv_channel_reply(channel, frame->request, code, code == KV_OK ? "" : err.msg,
                          KV_BYTES_NULL);
+        if (code != KV_OK) {
+            kv_log_err(KV_LOG_ERROR, "configure", &err);
+            gate->failed = code;
+            kv_loop_stop(gate->loop); /* the supervisor starts another */
+        }
     }
-}
-
-static void on_gone(void *ctx, struct kv_channel *channel)
-{
-    struct gate *gate = ctx;
-    (void)channel; /* without supervisor or vault there is nothing to do */
-    kv_loop_stop(gate->loop);
 }
 
 static void pump(struct gate *gate)
@@ -433,15 +453,13 @@ int main(int argc, char **argv)
     gate->loop = kv_program_start("ksefvault-gate");
     kv_gate_json_init();
     if (start_http(gate, &err) != KV_OK ||
-        kv_channel_new_take_fd(gate->loop, KV_FD_VAULT, KV_ROLE_GATE, KV_ROLE_VAULT, on_frame,
-                               on_gone, gate, &gate->vault, &err) != KV_OK ||
         kv_channel_new_take_fd(gate->loop, KV_FD_SUPERVISOR, KV_ROLE_GATE, KV_ROLE_SUPERVISOR,
                                on_frame, on_gone, gate, &gate->supervisor, &err) != KV_OK) {
         kv_program_die(&err);
     }
-    kv_channel_eager(gate->vault);
     if (kv_loop_run(gate->loop, &err) != KV_OK) {
         kv_program_die(&err);
     }
-    return 0; /* the kernel takes the rest; open connections see a closed socket */
+    /* the kernel takes the rest; open connections see a closed socket */
+    return (int)kv_code_row(gate->failed)->exit;
 }

@@ -1,6 +1,7 @@
 /* ksefvaultd: reads the configuration, prepares folders and the socket, starts and replaces the
  * other programs (agent/supervisor.h). */
 #include "agent/attest.h"
+#include "agent/cafile.h"
 #include "agent/program.h"
 #include "agent/supervisor.h"
 
@@ -29,7 +30,8 @@ static const char help[] =
     "usage: ksefvaultd [--config FILE] [--check]\n"
     "\n"
     "  --config FILE  configuration (default " KV_CONFIG_PATH ")\n"
-    "  --check        only read the configuration and say whether it is valid\n"
+    "  --check        only read the configuration and the files that it names for KSeF, and\n"
+    "                 say whether they are valid\n"
     "  --version      version and whether the sandbox is compiled in\n"
     "\n"
     "Needs root: it gives each of its programs an account of its own. It stays in the foreground "
@@ -336,13 +338,38 @@ static enum kv_code load(const char *path, struct kv_config **out, struct kv_has
                      path, list[0] == '\0' ? "it is empty" : why.msg);
 }
 
+/* Files that the courier cannot do without. The agent starts without them, since revoking needs no
+ * KSeF, and shows them in its status. Root looks with the courier's eyes. */
+static enum kv_code check_files(const struct kv_config *config, struct kv_err *err)
+{
+    const struct kv_config_ksef *ksef = config->ksef;
+    const struct passwd *pw = geteuid() == 0 ? getpwnam(config->user_courier) : NULL;
+    enum kv_code code = KV_OK;
+    if (pw != NULL && ksef->proxy_credentials != NULL &&
+        strncmp(ksef->proxy_credentials, "file:", 5) == 0) { /* others only systemd knows */
+        KV_CLEANUP(kv_close_fdp) int fd = -1;
+        code = kv_proxy_login_open(ksef->proxy_credentials, pw->pw_uid, &fd, err);
+    }
+    if (code == KV_OK && ksef->ca_file != NULL) {
+        struct kv_buf pem;
+        kv_buf_init(&pem, KV_CA_FILE_MAX);
+        code = pw != NULL && !kv_act_as(pw->pw_uid, pw->pw_gid)
+                   ? KV_REFUSE(err, KV_E_IO, "cannot act as '%s'", config->user_courier)
+                   : kv_ca_file_read(ksef->ca_file, &pem, err);
+        kv_buf_clear(&pem);
+        bool back = kv_act_as(geteuid(), getegid());
+        assert(back); /* it is who this process is */
+    }
+    return code;
+}
+
 static enum kv_code run(const char *path, bool only_check, struct kv_err *err)
 {
     KV_CLEANUP(kv_config_freep) struct kv_config *config = NULL;
     struct kv_hash digest;
     enum kv_code code = load(path, &config, &digest, err);
     if (code != KV_OK || only_check) {
-        return code;
+        return code != KV_OK ? code : check_files(config, err);
     }
     struct kv_supervisor *sup = calloc(1, sizeof *sup);
     if (sup == NULL) {

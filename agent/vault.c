@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define COURIER_TIMEOUT_MS 30000
+
 struct keeper *vault_keeper(struct vault *v, const char *slot)
 {
     for (size_t i = 0; i < v->keeper_count; i++) {
@@ -246,6 +248,38 @@ static void on_peer(struct vault *v, const struct kv_frame *frame, int fd)
     }
 }
 
+/* Until it tells, what its predecessor died of says more than that it starts. */
+static enum kv_code last_words(enum kv_code before, enum kv_code now)
+{
+    return now == KV_E_STARTING && before != KV_OK ? before : now;
+}
+
+static void courier_tells(struct vault *v, enum kv_code code, const struct kv_field *detail)
+{
+    enum kv_code before = v->courier_code;
+    v->courier_code = last_words(before, code);
+    if (code == KV_OK || v->courier_code == code) {
+        bool fits = kv_field_copy(detail, v->courier_detail, sizeof v->courier_detail);
+        v->courier_detail[fits ? sizeof v->courier_detail - 1 : 0] = '\0';
+    }
+}
+
+static void keeper_tells(struct vault *v, const char *slot, enum kv_code code,
+                         const struct kv_field *detail)
+{
+    struct keeper *keeper = keeper_of(v, slot);
+    if (code == KV_OK && keeper->channel != NULL) {
+        keeper_ready(v, keeper);
+    } else {
+        keeper->ready = false;
+        /* one that was ready and is gone before we heard so: its end is told next */
+        keeper->code = code == KV_OK ? KV_E_STARTING : code;
+        bool fits = kv_field_copy(detail, keeper->detail, sizeof keeper->detail);
+        keeper->detail[fits ? sizeof keeper->detail - 1 : 0] = '\0';
+    }
+}
+
+/* Of the gate's state nobody could hear: it is the one who tells. The supervisor logs it. */
 static void on_child(struct vault *v, const struct kv_frame *frame)
 {
     struct kv_field field[KV_FIELDS_MAX];
@@ -255,19 +289,25 @@ static void on_child(struct vault *v, const struct kv_frame *frame)
         !kv_field_copy(&field[1], slot, sizeof slot) || field[2].number >= KV_CODE_COUNT) {
         vault_fatal(v, &err);
     }
-    if (!kv_bytes_is(field[0].value, "keeper")) {
-        return;
+    enum kv_code code = (enum kv_code)field[2].number;
+    if (kv_bytes_is(field[0].value, kv_role_word(KV_ROLE_KEEPER))) {
+        keeper_tells(v, slot, code, &field[3]);
+    } else if (kv_bytes_is(field[0].value, kv_role_word(KV_ROLE_COURIER))) {
+        courier_tells(v, code, &field[3]);
     }
-    struct keeper *keeper = keeper_of(v, slot);
-    if (field[2].number == KV_OK && keeper->channel != NULL) {
-        keeper_ready(v, keeper);
-    } else {
-        keeper->ready = false;
-        /* one that was ready and is gone before we heard so: its end is told next */
-        keeper->code = field[2].number == KV_OK ? KV_E_STARTING : (enum kv_code)field[2].number;
-        bool fits = kv_field_copy(&field[3], keeper->detail, sizeof keeper->detail);
-        keeper->detail[fits ? sizeof keeper->detail - 1 : 0] = '\0';
+}
+
+enum kv_code vault_ask_courier(struct vault *v, enum kv_frame_op op, struct kv_bytes body,
+                               kv_channel_answer_fn *fn, void *ctx, struct kv_err *err)
+{
+    if (v->courier_code != KV_OK && v->courier_code != KV_E_STARTING) {
+        return KV_REFUSE(err, v->courier_code, "the courier is not ready: %.150s",
+                         v->courier_detail);
     }
+    if (v->courier == NULL) {
+        return KV_REFUSE(err, KV_E_KSEF_UNREACHABLE, "the courier is being restarted");
+    }
+    return kv_channel_ask(v->courier, op, body, -1, COURIER_TIMEOUT_MS, fn, ctx, err);
 }
 
 static const struct kv_field_spec config_specs[] = {
@@ -429,6 +469,7 @@ int main(int argc, char **argv)
     v->ledger_dir = -1;
     v->inbox_dir = v->inbox_watch = -1;
     v->listener = -1;
+    v->courier_code = KV_E_STARTING;
     kv_hex_encode(kv_bytes(boot, sizeof boot), v->boot);
     v->memory = vault_memory_new();
     kv_log_hold();

@@ -116,6 +116,8 @@ struct ministry;         /* vault_ministry.c */
 struct vault {
     struct kv_loop *loop;
     struct kv_channel *supervisor, *gate, *courier;
+    enum kv_code courier_code; /* why it is not ready, as the supervisor told; else KV_OK */
+    char courier_detail[192];
     struct keeper keepers[KV_CONFIG_SLOTS_MAX];
     size_t keeper_count;
     int listener;
@@ -193,6 +195,13 @@ struct vault {
     struct work *work;
     struct ministry *ministry;
 };
+
+/* ---- vault.c ---- */
+/* Ask the courier. What it last said of itself is the refusal while it is not there, so that a
+ * setup that can't work is not told as one that will in a moment. */
+KV_MUST_USE enum kv_code vault_ask_courier(struct vault *v, enum kv_frame_op op,
+                                           struct kv_bytes body, kv_channel_answer_fn *fn,
+                                           void *ctx, struct kv_err *err);
 
 /* ---- vault_turn.c ---- */
 /* `now` of this turn, never less than the last record's. */

@@ -16,14 +16,13 @@
 
 #include <stdlib.h>
 
-#define COURIER_TIMEOUT_MS 30000
-#define KEEPER_TIMEOUT_MS  20000
-#define POLL_FIRST_MS      250
-#define POLL_MAX_MS        3000
-#define POLL_TOTAL_MS      120000 /* KSeF decides at once as a rule; after this it is an error */
-#define REF_MAX            63
-#define SECRETS_OF_LOGIN   (3 * 16384) /* its three tokens, as long as they may be */
-#define KV_TOGETHER_MAX    256         /* callers who get their leases in one go */
+#define KEEPER_TIMEOUT_MS 20000
+#define POLL_FIRST_MS     250
+#define POLL_MAX_MS       3000
+#define POLL_TOTAL_MS     120000 /* KSeF decides at once as a rule; after this it is an error */
+#define REF_MAX           63
+#define SECRETS_OF_LOGIN  (3 * 16384) /* its three tokens, as long as they may be */
+#define KV_TOGETHER_MAX   256         /* callers who get their leases in one go */
 
 bool login_by_token(const struct login *login)
 {
@@ -263,11 +262,9 @@ void login_ask(struct login *login, enum kv_frame_op op, struct kv_buf *body,
                kv_channel_answer_fn *fn)
 {
     struct kv_err err;
-    if (login->v->courier == NULL) {
-        login_fail(login, KV_E_KSEF_UNREACHABLE, "the courier is being restarted", 1);
-    } else if (kv_channel_ask(login->v->courier, op, kv_buf_bytes(body), -1, COURIER_TIMEOUT_MS, fn,
-                              login, &err) != KV_OK) {
-        login_fail(login, err.code, err.msg, 1);
+    if (vault_ask_courier(login->v, op, kv_buf_bytes(body), fn, login, &err) != KV_OK) {
+        bool passes = kv_code_row(err.code)->retry == KV_RETRY_AFTER;
+        login_fail(login, err.code, err.msg, passes ? 1 : 0);
     }
     if (body->data != NULL) {
         kv_wipe(body->data, body->cap);

@@ -10,9 +10,8 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 
-#define COURIER_TIMEOUT_MS 30000
-#define FRESH_MS           (12 * KV_HOUR_MS) /* KSeF API 2.0: at least every 24 hours */
-#define LISTED_MAX         16
+#define FRESH_MS   (12 * KV_HOUR_MS) /* KSeF API 2.0: at least every 24 hours */
+#define LISTED_MAX 16
 
 struct wanting {
     struct wanting *next;
@@ -168,11 +167,7 @@ void vault_ministry_key(struct vault *v, vault_ministry_fn *fn, void *ctx)
         return;
     }
     m->asked = true;
-    enum kv_code code =
-        v->courier == NULL
-            ? KV_REFUSE(&err, KV_E_KSEF_UNREACHABLE, "the courier is being restarted")
-            : kv_channel_ask(v->courier, KV_FRAME_KSEF_KEYS, KV_BYTES_NULL, -1, COURIER_TIMEOUT_MS,
-                             on_keys, m, &err);
+    enum kv_code code = vault_ask_courier(v, KV_FRAME_KSEF_KEYS, KV_BYTES_NULL, on_keys, m, &err);
     if (code != KV_OK) {
         m->asked = false;
         tell(m, code, err.msg);

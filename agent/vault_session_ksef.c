@@ -5,10 +5,9 @@
 #include "core/parse.h"
 #include "core/time.h"
 
-#define COURIER_TIMEOUT_MS 30000
-#define RETRY_FIRST_MS     2000
-#define RETRY_MAX_MS       30000
-#define KEEPER_TIMEOUT_MS  20000
+#define RETRY_FIRST_MS    2000
+#define RETRY_MAX_MS      30000
+#define KEEPER_TIMEOUT_MS 20000
 
 #define KSEF_NO_SUCH_SESSION 21304 /* KSeF API 2.0, exception codes */
 
@@ -142,19 +141,13 @@ static void ask(struct session *s, enum kv_frame_op op, const struct kv_secret *
 {
     struct kv_err err;
     struct kv_buf body;
-    enum kv_code code;
     kv_buf_init(&body, KV_FRAME_BODY_MAX);
     kv_message_octets(&body, "token", kv_secret_bytes(token));
     kv_message_str(&body, "context", s->ctx);
     if (op != KV_FRAME_KSEF_END && op != KV_FRAME_KSEF_REFRESH) {
         kv_message_str(&body, "reference", s->reference);
     }
-    if (s->v->courier == NULL) {
-        code = KV_REFUSE(&err, KV_E_KSEF_UNREACHABLE, "the courier is being restarted");
-    } else {
-        code = kv_channel_ask(s->v->courier, op, kv_buf_bytes(&body), -1, COURIER_TIMEOUT_MS, fn, s,
-                              &err);
-    }
+    enum kv_code code = vault_ask_courier(s->v, op, kv_buf_bytes(&body), fn, s, &err);
     kv_wipe(body.data, body.cap);
     kv_buf_clear(&body);
     if (code != KV_OK) {

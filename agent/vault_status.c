@@ -75,6 +75,11 @@ static void attend_state(const struct vault *v, struct list *list)
                    k->detail, kv_code_word(k->code));
         }
     }
+    if (v->courier_code != KV_OK && v->courier_code != KV_E_STARTING) {
+        attend(list, kv_code_row(v->courier_code)->next,
+               "KSeF is out of reach, the courier is not ready: %s [%s]", v->courier_detail,
+               kv_code_word(v->courier_code));
+    }
     if (v->log == NULL && v->held.code == KV_OK) {
         char text[KV_READING_LEN];
         vault_reading(v, text);
@@ -223,6 +228,14 @@ static void add_slots(const struct vault *v, struct kv_buf *out)
     kv_message_end(out);
 }
 
+static const char *courier_word(const struct vault *v)
+{
+    if (v->courier_code == KV_OK) {
+        return v->courier == NULL ? "restarting" : "ready";
+    }
+    return v->courier_code == KV_E_STARTING ? "restarting" : kv_code_word(v->courier_code);
+}
+
 static void add_attention(struct vault *v, struct kv_buf *out)
 {
     struct kv_buf items;
@@ -255,7 +268,7 @@ void vault_view_status(struct vault *v, const struct call *call, struct kv_buf *
     kv_message_str(out, "environment", v->environment);
     vault_view_time(out, "now", kv_time_now_ms());
     add_slots(v, out);
-    kv_message_str(out, "courier", v->courier == NULL ? "restarting" : "ready");
+    kv_message_str(out, "courier", courier_word(v));
     if (v->log == NULL || !v->started) {
         const struct kv_log_status *st = v->log == NULL ? NULL : kv_log_status(v->log);
         if (st != NULL && st->bad_what[0] != '\0') {

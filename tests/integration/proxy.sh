@@ -67,6 +67,42 @@ refuses "addresses that are none are refused" 'allowed-ips' "allowed-ips: 10.0.0
 refuses "… and an empty list" 'allowed-ips' 'allowed-ips: ""'
 refuses "credentials without a proxy are refused" 'beside a proxy' "proxy-credentials: file:$W/proxy.login"
 
+ca_is() { sed "s|ca-file: .*|ca-file: $1|" "$W/plain.yaml" >"$W/ksefvault.yaml"; }
+printf 'no certificate\n' >"$W/no-ca.pem"; chmod 0644 "$W/no-ca.pem"
+head -c 300 "$W/ksef/ca.pem" >"$W/half-ca.pem"; chmod 0644 "$W/half-ca.pem"
+cp "$W/ksef/ca.pem" "$W/closed-ca.pem"; chmod 0600 "$W/closed-ca.pem"
+for file in missing-ca no-ca half-ca closed-ca; do
+    ca_is "$W/$file.pem"
+    isnt "a CA file is looked into: $file" checks
+    is "… and named" grep -q "ca-file.*$file.pem" "$W/checked"
+done
+refuses "… and so are the proxy's credentials" "proxy-credentials.*missing.login" \
+    "proxy: http://127.0.0.1:3128" "proxy-credentials: file:$W/missing.login"
+ca_is "$W/ksef/ca.pem"
+is "what is in order passes" checks
+
+# ---- a courier that cannot be configured ----
+
+agent_stop
+ca_is "$W/missing-ca.pem"
+"$BIN/ksefvaultd" --config "$W/ksefvault.yaml" >>"$W/agent.log" 2>&1 &
+world_agent_pid=$!
+courier_is() { agent_answers | holds '.state == "serving" and .slots[0].state == "ready" and .courier == $word' --arg word "$1"; }
+is "with a CA file that is not there the agent serves, and tells of the courier" wait_for 60 courier_is config.invalid
+is "… and what wants attention names the file" grep -q "ca-file.*missing-ca.pem" <(agent_answers | jq -r '.attention[].what')
+isnt "… so that there is something to do" grep -qx "Nothing." <(agent_answers | jq -r .next)
+session $NIP
+refused "… a session is refused for that" config.invalid 500
+is "… with the file" grep -q missing-ca.pem <<<"$answer"
+by fin-01 grant suspend "$GRANT" --reason "Meanwhile" >/dev/null
+is "… and taking away works" grep -q suspended <(kv grant list --json)
+approved "$(by cus-02 grant resume "$GRANT" --reason "Again")" fin-01 cus-01
+cp "$W/ksef/ca.pem" "$W/missing-ca.pem"; chmod 0644 "$W/missing-ca.pem"
+is "once the file is there the courier comes by itself" wait_for 90 courier_is ready
+session $NIP
+equal "… and there is a session" 201 "$status"
+end_session || die "the session did not end"
+
 # ---- the addresses from which KSeF takes the access token ----
 
 # taken ADDRESS: the status with which KSeF answers the token's use from there

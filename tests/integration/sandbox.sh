@@ -28,4 +28,27 @@ is "the file is readable for their accounts" as ksefvault-courier cat $folder/pi
 is "… and the folder writable" as ksefvault-courier touch $folder/by-hand
 is "… and programs can be executed" as ksefvault-courier /usr/bin/true
 is "with all that refused, the agent works" wait_for 20 eval '[ "$(agent_state)" = unfounded ]'
+
+# ---- none serves without ----
+
+# restart ROLE: with programs of this role whose sandbox cannot be set up
+restart() {
+    agent_stop
+    : >"$W/agent.log"
+    touch "$folder/fail-$1"
+    "$BIN/ksefvaultd" --config "$W/ksefvault.yaml" >>"$W/agent.log" 2>&1 &
+    world_agent_pid=$!
+}
+ended() { grep -q "not-ready program=ksefvault-$1" "$W/agent.log" && grep -q "ended program=ksefvault-$1 .*status=[1-9]" "$W/agent.log"; }
+restart gate
+is "a gate whose sandbox does not stand ends" wait_for 30 ended gate
+isnt "… and has served nobody" api -f --max-time 2 http://agent/v1/status
+rm $folder/fail-gate
+is "… another takes its place" wait_for 60 agent_settled
+restart courier
+is "a courier whose sandbox does not stand ends" wait_for 30 ended courier
+told() { agent_answers | holds 'any(.attention[]; .what | contains("courier"))'; }
+is "… and the status tells" wait_for 30 told
+rm $folder/fail-courier
+is "… until another takes its place" wait_for 60 agent_settled
 finish

@@ -584,8 +584,9 @@ static void a_bad_configuration_is_refused(void **state)
         {"https://localhost/v2", "socks5://localhost:1", NULL, KV_E_CONFIG},
         {"https://localhost/v2", "http://user:word@localhost:1", NULL, KV_E_CONFIG},
         {"https://localhost/v2", "localhost:1", NULL, KV_E_CONFIG},
-        {"https://localhost/v2", NULL, "/nonexistent/ca.pem", KV_E_IO},
+        {"https://localhost/v2", NULL, "/nonexistent/ca.pem", KV_E_CONFIG},
         {"https://localhost/v2", NULL, "/dev/null", KV_E_CONFIG},
+        {"https://localhost/v2", NULL, "/etc/passwd", KV_E_CONFIG},
     };
     for (size_t i = 0; i < KV_COUNT(cases); i++) {
         struct kv_courier_config config = {.url = cases[i].url,
@@ -600,15 +601,17 @@ static void a_bad_configuration_is_refused(void **state)
     }
 }
 
-static void a_ca_file_that_holds_no_certificate_trusts_nobody(void **state)
+static void no_client_is_made_for_a_ca_file_without_a_certificate(void **state)
 {
     struct world *world = world_of(state);
     world_write_file(world, "junk.pem", kv_bytes_str("nothing\n"));
     char junk[128];
     world_path(world, "junk.pem", junk, sizeof junk);
     struct kv_courier_config config = {.url = world->url, .ca_file = junk};
+    struct kv_courier_http *http = NULL;
 
-    assert_ended(ask_with(world, &config), KV_E_KSEF_TLS, false);
+    assert_int_equal(kv_courier_http_new(world->loop, &config, &http, NULL), KV_E_CONFIG);
+    assert_null(http);
 }
 
 static struct world world; /* for cmocka's main, which has no other place */
@@ -639,7 +642,7 @@ int main(void)
         cmocka_unit_test(what_could_leave_the_url_or_the_header_is_refused),
         cmocka_unit_test(limits_of_a_request_are_kept),
         cmocka_unit_test(a_bad_configuration_is_refused),
-        cmocka_unit_test(a_ca_file_that_holds_no_certificate_trusts_nobody),
+        cmocka_unit_test(no_client_is_made_for_a_ca_file_without_a_certificate),
     };
     int n = snprintf(key_log, sizeof key_log, "/tmp/kv-courier-keys-%ld", (long)getpid());
     if (n < 0 || kv_secret_heap_init(NULL) != KV_OK ||
