@@ -37,6 +37,7 @@ static bool ends_with(const char *name, const char *end)
 static enum found slurp(int dir, const char *name, struct kv_buf *out)
 {
     uint8_t chunk[4096];
+    size_t before = out->len;
     struct stat st;
     ssize_t n;
     KV_CLEANUP(kv_close_fdp)
@@ -54,7 +55,7 @@ static enum found slurp(int dir, const char *name, struct kv_buf *out)
     if (out->failed) {
         return TOO_LARGE; /* it grows, or both together are */
     }
-    return n == 0 && out->len > 0 ? WHOLE : NOTHING;
+    return n == 0 && out->len > before ? WHOLE : NOTHING; /* empty: its bytes are on their way */
 }
 
 void vault_inbox_answer(struct vault *v, const char *name, enum kv_code code, const char *detail)

@@ -18,7 +18,12 @@ cat "$W/drop/a.txt" "$W/drop/a.txt.sig" >"$W/drop/joined.txt"
 drop "$W/drop/joined.txt"
 is "a text with its signature behind it is taken" answered joined.txt ok
 statement "$id" cus-01 "$W/drop/b.txt" || die "statement"
-drop "$W/drop/b.txt" "$W/drop/b.txt.sig"
+as kv-other cp /dev/null "$I/b.txt.sig" # it is just being written
+drop "$W/drop/b.txt"
+cp "$W/drop/joined.txt" "$W/drop/behind.txt"; drop "$W/drop/behind.txt"
+is "a text waits for its signature" answered behind.txt ok
+equal "… as it lies there" "$(cat "$W/drop/b.txt")" "$(cat "$I/b.txt")"
+drop "$W/drop/b.txt.sig"
 is "two files side by side are taken" answered b.txt ok
 is "both count: the request is done" wait_for 15 state_is "$id" done
 is "the files are gone" eval '[ ! -e "$I/joined.txt" ] && [ ! -e "$I/b.txt" ] && [ ! -e "$I/b.txt.sig" ]'
