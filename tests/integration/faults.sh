@@ -132,10 +132,10 @@ xades error ok ok
 status ok ok
 redeem ok error ok
 ROWS
-limit challenge 3
+limit challenge 8
 session "$NIP" -H 'Prefer: wait=1'
 refused "a caller who does not wait that long is told" ksef.rate-limited 503
-equal "… KSeF's own time" 3 "$(header Retry-After)"
+equal "… KSeF's own time" 8 "$(header Retry-After)"
 before=$(ksef_calls challenge)
 session "$NIP" -H 'Prefer: wait=1'
 refused "… the next one is told to come back" ksef.busy 503
