@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 
 #define TAG_LEN 16
@@ -167,6 +168,52 @@ enum kv_code kv_seal_open_shared(struct kv_bytes shared, struct kv_bytes to, str
     }
     bool good =
         derive(shared.ptr, fresh, to, &box) && decrypt(&box, aad, body, kv_secret_data(plain));
+    kv_wipe(&box, sizeof box);
+    if (!good) {
+        return KV_REFUSE(err, KV_E_TOKEN_WRAPPED,
+                         "a sealed secret was changed, or is for another key or purpose");
+    }
+    *out = plain;
+    plain = NULL;
+    return KV_OK;
+}
+
+enum kv_code kv_seal_under(const struct kv_secret *key, struct kv_bytes aad, struct kv_bytes plain,
+                           struct kv_buf *out, struct kv_err *err)
+{
+    assert(kv_secret_len(key) == KV_SEAL_KEY_LEN);
+    assert(plain.len > 0 && plain.len <= KV_SECRET_MAX && aad.len <= KV_SECRET_MAX);
+    struct box box;
+    KV_CLEANUP(kv_freep) uint8_t *body = malloc(plain.len + TAG_LEN);
+    memcpy(box.key, kv_secret_bytes(key).ptr, sizeof box.key);
+    bool good =
+        body != NULL && RAND_bytes(box.iv, sizeof box.iv) == 1 && encrypt(&box, aad, plain, body);
+    if (good) {
+        kv_buf_add(out, box.iv, sizeof box.iv);
+        kv_buf_add(out, body, plain.len + TAG_LEN);
+    }
+    kv_wipe(&box, sizeof box);
+    return good && !out->failed ? KV_OK
+                                : KV_REFUSE(err, KV_E_NO_MEMORY, "no room for a sealed secret");
+}
+
+enum kv_code kv_seal_open_under(const struct kv_secret *key, struct kv_bytes sealed,
+                                struct kv_bytes aad, struct kv_secret **out, struct kv_err *err)
+{
+    assert(kv_secret_len(key) == KV_SEAL_KEY_LEN);
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *plain = NULL;
+    struct box box;
+    if (sealed.len <= KV_SEAL_UNDER_OVERHEAD || sealed.len > KV_SECRET_MAX) {
+        return KV_REFUSE(err, KV_E_TOKEN_WRAPPED, "a sealed secret has %zu bytes", sealed.len);
+    }
+    enum kv_code code = kv_secret_new(sealed.len - KV_SEAL_UNDER_OVERHEAD, &plain, err);
+    if (code != KV_OK) {
+        return code;
+    }
+    memcpy(box.key, kv_secret_bytes(key).ptr, sizeof box.key);
+    memcpy(box.iv, sealed.ptr, sizeof box.iv);
+    bool good = decrypt(&box, aad, kv_bytes(sealed.ptr + IV_LEN, sealed.len - IV_LEN),
+                        kv_secret_data(plain));
     kv_wipe(&box, sizeof box);
     if (!good) {
         return KV_REFUSE(err, KV_E_TOKEN_WRAPPED,

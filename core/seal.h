@@ -24,6 +24,19 @@ KV_MUST_USE enum kv_code kv_seal_open_shared(struct kv_bytes shared, struct kv_b
                                              struct kv_bytes sealed, struct kv_bytes aad,
                                              struct kv_secret **out, struct kv_err *err);
 
+#define KV_SEAL_KEY_LEN        32
+#define KV_SEAL_UNDER_OVERHEAD (12 + 16)
+
+/* Append `plain` under `key` (KV_SEAL_KEY_LEN bytes that both sides have) by AES-256-GCM, bound to
+ * `aad`: iv (12, random) ‖ ciphertext ‖ tag (16). Errors: KV_E_NO_MEMORY. */
+KV_MUST_USE enum kv_code kv_seal_under(const struct kv_secret *key, struct kv_bytes aad,
+                                       struct kv_bytes plain, struct kv_buf *out,
+                                       struct kv_err *err);
+/* *out is owned by the caller. Errors: KV_E_TOKEN_WRAPPED. */
+KV_MUST_USE enum kv_code kv_seal_open_under(const struct kv_secret *key, struct kv_bytes sealed,
+                                            struct kv_bytes aad, struct kv_secret **out,
+                                            struct kv_err *err);
+
 /* What a KSeF token is sealed for on its way from a person's terminal to the keeper. */
 void kv_seal_import_purpose(const char *vault, struct kv_bytes credential, struct kv_buf *out);
 

@@ -62,23 +62,34 @@ struct kv_token_key {
     bool local, sensitive, extractable, always_sensitive, never_extractable;
 };
 
-/* How a secret that cannot live in the token is kept outside of it, under a key that never leaves
- * it. */
+/* How a secret that cannot live in the token is kept outside of it, under a key of the token's.
+ * The number stands in files, the word in records. */
 enum kv_token_rung {
     KV_TOKEN_RUNG_AES_GCM, /* encrypted and opened by the token itself */
     KV_TOKEN_RUNG_ECDH,    /* sealed to the token's key (core/seal.h); it computes the ECDH */
+    KV_TOKEN_RUNG_SEALED,  /* under a key that the token unseals for one use (a TPM) */
     KV_TOKEN_RUNG_COUNT
 };
 
 static inline const char *kv_token_rung_word(enum kv_token_rung rung)
 {
-    return rung == KV_TOKEN_RUNG_AES_GCM ? "aes-gcm" : "ecdh";
+    switch (rung) {
+    case KV_TOKEN_RUNG_AES_GCM: return "aes-gcm";
+    case KV_TOKEN_RUNG_ECDH: return "ecdh";
+    case KV_TOKEN_RUNG_SEALED: return "sealed";
+    case KV_TOKEN_RUNG_COUNT: break;
+    }
+    return "";
 }
 
 static inline bool kv_token_rung_known(const char *word)
 {
-    return strcmp(word, kv_token_rung_word(KV_TOKEN_RUNG_AES_GCM)) == 0 ||
-           strcmp(word, kv_token_rung_word(KV_TOKEN_RUNG_ECDH)) == 0;
+    for (int i = 0; i < KV_TOKEN_RUNG_COUNT; i++) {
+        if (strcmp(word, kv_token_rung_word((enum kv_token_rung)i)) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 struct kv_token;
@@ -179,7 +190,8 @@ kv_token_best_rung(struct kv_token *token, enum kv_token_rung *out, struct kv_er
 }
 
 /* Append `plain`, wrapped under the token's wrapping key `label` (made at its first use, and good
- * for nothing else) and bound to `aad`. Errors: KV_E_TOKEN…, KV_E_TOKEN_KEY_WEAK. */
+ * for nothing else) and bound to `aad`. Errors: KV_E_TOKEN_MECHANISM (not a rung of this kind),
+ * KV_E_TOKEN…, KV_E_TOKEN_KEY_WEAK. */
 KV_MUST_USE static inline enum kv_code kv_token_wrap(struct kv_token *token, const char *label,
                                                      enum kv_token_rung rung, struct kv_bytes aad,
                                                      const struct kv_secret *plain,

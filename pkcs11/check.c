@@ -7,7 +7,7 @@
 #include "pkcs11/admin.h"
 #include "pkcs11/child.h"
 #include "pkcs11/module.h"
-#include "pkcs11/public.h"
+#include "core/public.h"
 
 #define CHECK_TIMEOUT_MS 300000 /* a smart card may take a minute for an RSA key */
 #define PROBE_PREFIX     "ksefvault-probe-"

@@ -30,7 +30,7 @@ struct kv_pkcs11_token {
         char label[KV_TOKEN_LABEL_LEN]; /* "": not looked for yet */
         CK_OBJECT_HANDLE key;
         uint8_t point[KV_SEAL_POINT_LEN]; /* KV_TOKEN_RUNG_ECDH: the public half */
-    } wrapping[KV_TOKEN_RUNG_COUNT];
+    } wrapping[KV_TOKEN_RUNG_ECDH + 1]; /* those of PKCS#11 */
 };
 
 /* The token behind the interface. */

@@ -318,12 +318,24 @@ static enum kv_code unwrap_ecdh(struct kv_pkcs11_token *token, struct kv_bytes a
                                                wrapped, aad, out, err);
 }
 
+/* A file that a TPM wrapped may lie in a folder whose slot is now a PKCS#11 token. */
+static enum kv_code check_rung(enum kv_token_rung rung, struct kv_err *err)
+{
+    return rung == KV_TOKEN_RUNG_AES_GCM || rung == KV_TOKEN_RUNG_ECDH
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_TOKEN_MECHANISM, "a PKCS#11 token does not open '%s'",
+                           kv_token_rung_word(rung));
+}
+
 enum kv_code kv_pkcs11_wrap(struct kv_token *base, const char *label, enum kv_token_rung rung,
                             struct kv_bytes aad, const struct kv_secret *plain, struct kv_buf *out,
                             struct kv_err *err)
 {
     struct kv_pkcs11_token *token = kv_pkcs11_token(base);
-    enum kv_code code = have_wrapping(token, label, rung, err);
+    enum kv_code code = check_rung(rung, err);
+    if (code == KV_OK) {
+        code = have_wrapping(token, label, rung, err);
+    }
     if (code != KV_OK) {
         return code;
     }
@@ -338,7 +350,10 @@ enum kv_code kv_pkcs11_unwrap(struct kv_token *base, const char *label, enum kv_
                               struct kv_err *err)
 {
     struct kv_pkcs11_token *token = kv_pkcs11_token(base);
-    enum kv_code code = find_wrapping(token, label, rung, err);
+    enum kv_code code = check_rung(rung, err);
+    if (code == KV_OK) {
+        code = find_wrapping(token, label, rung, err);
+    }
     if (code != KV_OK) {
         return code;
     }

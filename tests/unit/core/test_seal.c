@@ -79,12 +79,56 @@ static void only_a_point_of_the_curve_is_sealed_to(void **state)
     kv_seal_key_free(key);
 }
 
+static struct kv_secret *shared_key(uint8_t fill)
+{
+    struct kv_secret *key = NULL;
+    assert_int_equal(kv_secret_new(KV_SEAL_KEY_LEN, &key, NULL), KV_OK);
+    memset(kv_secret_data(key), fill, KV_SEAL_KEY_LEN);
+    return key;
+}
+
+static void under_a_shared_key_nothing_may_change_either(void **state)
+{
+    (void)state;
+    assert_int_equal(kv_secret_heap_init(NULL), KV_OK);
+    struct kv_secret *key = shared_key(1), *other = shared_key(2), *out = NULL;
+    struct kv_buf box, again;
+    kv_buf_init(&box, 4096);
+    kv_buf_init(&again, 4096);
+    assert_int_equal(kv_seal_under(key, aad(), kv_bytes_str(SECRET), &box, NULL), KV_OK);
+    assert_int_equal(kv_seal_under(key, aad(), kv_bytes_str(SECRET), &again, NULL), KV_OK);
+    assert_int_equal(box.len, strlen(SECRET) + KV_SEAL_UNDER_OVERHEAD);
+    assert_false(kv_bytes_equal(kv_buf_bytes(&box), kv_buf_bytes(&again)));
+    assert_null(memmem(box.data, box.len, "nip-", 4));
+    for (size_t i = 0; i < box.len; i++) {
+        box.data[i] ^= 1;
+        assert_int_equal(kv_seal_open_under(key, kv_buf_bytes(&box), aad(), &out, NULL),
+                         KV_E_TOKEN_WRAPPED);
+        box.data[i] ^= 1;
+        assert_int_equal(kv_seal_open_under(key, kv_bytes(box.data, i), aad(), &out, NULL),
+                         KV_E_TOKEN_WRAPPED);
+    }
+    assert_int_equal(kv_seal_open_under(key, kv_buf_bytes(&box), kv_bytes_str("else"), &out, NULL),
+                     KV_E_TOKEN_WRAPPED);
+    assert_int_equal(kv_seal_open_under(other, kv_buf_bytes(&box), aad(), &out, NULL),
+                     KV_E_TOKEN_WRAPPED);
+    assert_null(out);
+    assert_int_equal(kv_seal_open_under(key, kv_buf_bytes(&box), aad(), &out, NULL), KV_OK);
+    assert_true(kv_bytes_is(kv_secret_bytes(out), SECRET));
+    kv_secret_free(out);
+    kv_secret_free(key);
+    kv_secret_free(other);
+    kv_buf_clear(&box);
+    kv_buf_clear(&again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_the_key_opens_it_and_no_two_boxes_are_alike),
         cmocka_unit_test(nothing_of_it_may_change),
         cmocka_unit_test(only_a_point_of_the_curve_is_sealed_to),
+        cmocka_unit_test(under_a_shared_key_nothing_may_change_either),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

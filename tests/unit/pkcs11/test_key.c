@@ -1,4 +1,4 @@
-#include "pkcs11/public.h"
+#include "core/public.h"
 #include "pkcs11/session.h"
 #include "tests/unit/pkcs11/softhsm.h"
 

@@ -4,6 +4,7 @@
 
 #define SECRET "20251010-EC-1DCE3E3000-12ECB5B36E-45|nip-5265877635|919f"
 #define LABEL  "wrap"
+#define RUNGS  (KV_TOKEN_RUNG_ECDH + 1) /* those of PKCS#11 */
 
 static struct kv_bytes aad(void)
 {
@@ -38,8 +39,8 @@ static void a_wrapped_secret_opens_again_in_a_later_session(void **state)
     struct softhsm *hsm = softhsm_ready();
     struct kv_token *token = softhsm_open(hsm);
     struct kv_secret *plain = secret(SECRET), *out = NULL;
-    struct kv_buf box[KV_TOKEN_RUNG_COUNT], again;
-    for (int r = 0; r < KV_TOKEN_RUNG_COUNT; r++) {
+    struct kv_buf box[RUNGS], again;
+    for (int r = 0; r < RUNGS; r++) {
         wrap(token, (enum kv_token_rung)r, plain, &box[r]);
         wrap(token, (enum kv_token_rung)r, plain, &again); /* under the same key, with a new IV */
         assert_false(kv_bytes_equal(kv_buf_bytes(&box[r]), kv_buf_bytes(&again)));
@@ -48,7 +49,7 @@ static void a_wrapped_secret_opens_again_in_a_later_session(void **state)
     }
     kv_token_close(token);
     token = softhsm_open(hsm);
-    for (int r = 0; r < KV_TOKEN_RUNG_COUNT; r++) {
+    for (int r = 0; r < RUNGS; r++) {
         assert_int_equal(kv_token_unwrap(token, LABEL, (enum kv_token_rung)r, aad(),
                                          kv_buf_bytes(&box[r]), &out, NULL),
                          KV_OK);
@@ -67,7 +68,7 @@ static void nothing_of_it_may_change(void **state)
     struct softhsm *hsm = softhsm_ready();
     struct kv_token *token = softhsm_open(hsm);
     struct kv_secret *plain = secret(SECRET), *out = NULL;
-    for (int r = 0; r < KV_TOKEN_RUNG_COUNT; r++) {
+    for (int r = 0; r < RUNGS; r++) {
         enum kv_token_rung rung = (enum kv_token_rung)r;
         struct kv_buf box;
         wrap(token, rung, plain, &box);
@@ -97,6 +98,26 @@ static void nothing_of_it_may_change(void **state)
     softhsm_free(hsm);
 }
 
+static void what_a_tpm_wrapped_is_refused(void **state)
+{
+    (void)state;
+    struct softhsm *hsm = softhsm_ready();
+    struct kv_token *token = softhsm_open(hsm);
+    struct kv_secret *plain = secret(SECRET), *out = NULL;
+    struct kv_buf box;
+    kv_buf_init(&box, 4096);
+    assert_int_equal(kv_token_wrap(token, LABEL, KV_TOKEN_RUNG_SEALED, aad(), plain, &box, NULL),
+                     KV_E_TOKEN_MECHANISM);
+    assert_int_equal(box.len, 0);
+    assert_int_equal(kv_token_unwrap(token, LABEL, KV_TOKEN_RUNG_SEALED, aad(),
+                                     kv_bytes_str("anything"), &out, NULL),
+                     KV_E_TOKEN_MECHANISM);
+    assert_null(out);
+    kv_token_close(token);
+    kv_secret_free(plain);
+    softhsm_free(hsm);
+}
+
 /* The size of a refresh token at its limit. */
 static void long_secrets_are_wrapped_too(void **state)
 {
@@ -106,7 +127,7 @@ static void long_secrets_are_wrapped_too(void **state)
     struct kv_secret *plain = NULL, *out = NULL;
     assert_int_equal(kv_secret_new(8192, &plain, NULL), KV_OK);
     memset(kv_secret_data(plain), 'j', 8192);
-    for (int r = 0; r < KV_TOKEN_RUNG_COUNT; r++) {
+    for (int r = 0; r < RUNGS; r++) {
         struct kv_buf box;
         wrap(token, (enum kv_token_rung)r, plain, &box);
         assert_int_equal(kv_token_unwrap(token, LABEL, (enum kv_token_rung)r, aad(),
@@ -160,6 +181,7 @@ int main(void)
         cmocka_unit_test(softhsm_has_the_best_rung),
         cmocka_unit_test(a_wrapped_secret_opens_again_in_a_later_session),
         cmocka_unit_test(nothing_of_it_may_change),
+        cmocka_unit_test(what_a_tpm_wrapped_is_refused),
         cmocka_unit_test(long_secrets_are_wrapped_too),
         cmocka_unit_test(a_planted_wrapping_key_is_not_used),
     };

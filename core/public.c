@@ -1,4 +1,4 @@
-#include "pkcs11/public.h"
+#include "core/public.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>

@@ -1,7 +1,7 @@
 /* Public keys as a token gives them, turned into SubjectPublicKeyInfo; and the check of a signature
  * by OpenSSL instead of the token, since what a token says is not evidence. */
-#ifndef KV_PKCS11_PUBLIC_H
-#define KV_PKCS11_PUBLIC_H
+#ifndef KV_CORE_PUBLIC_H
+#define KV_CORE_PUBLIC_H
 
 #include "core/token.h"
 
