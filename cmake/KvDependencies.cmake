@@ -4,6 +4,8 @@ pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET libcrypto>=3.0)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.13)
 pkg_check_modules(CYAML REQUIRED IMPORTED_TARGET libcyaml)
 pkg_check_modules(P11KIT REQUIRED IMPORTED_TARGET p11-kit-1)
+pkg_check_modules(TSS2 REQUIRED IMPORTED_TARGET tss2-esys>=3.2 tss2-sys tss2-mu tss2-rc
+                                                    tss2-tctildr)
 pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd>=0.9.75)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl>=7.88)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)

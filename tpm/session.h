@@ -1,0 +1,80 @@
+/* The inside of an open TPM token, shared by token.c (opening, closing), key.c (keys that sign) and
+ * kek.c (keys that wrap). */
+#ifndef KV_TPM_SESSION_H
+#define KV_TPM_SESSION_H
+
+#include "core/token.h"
+#include "tpm/chip.h"
+#include "tpm/file.h"
+#include "tpm/token.h"
+
+#define KV_TPM_KEYS_MAX 1024 /* that were used since the start */
+
+#define KV_TPM_SIGNS "sign"
+#define KV_TPM_WRAPS "wrap"
+#define KV_TPM_LOGIN "login"
+
+/* A key that was found: its file is read, and its public half judged, once. */
+struct kv_tpm_key {
+    char label[KV_TOKEN_LABEL_LEN];
+    struct kv_token_key key;
+    struct kv_tpm_blob blob;
+};
+
+struct kv_tpm_token {
+    struct kv_token base; /* first: kv_token* and kv_tpm_token* are one address */
+    struct kv_tpm_chip chip;
+    int dir, lock;
+    struct kv_secret *root;   /* what the login unsealed: from it, the passwords of all keys */
+    struct kv_tpm_key **keys; /* owned, each too */
+    size_t key_count;
+    uint64_t next_handle;
+    /* the one key that stays in the chip, as long as no other is needed */
+    uint64_t loaded_handle; /* 0: none */
+    ESYS_TR loaded;
+};
+
+/* The token behind the interface. */
+static inline struct kv_tpm_token *kv_tpm_token(struct kv_token *token)
+{
+    return (struct kv_tpm_token *)token;
+}
+
+/* The name of the file of a key. */
+void kv_tpm_file_name(const char *label, char out[static KV_TPM_NAME_LEN]);
+/* An object's authPolicy: no policy has this digest, so it opens nothing; but it is part of what
+ * the chip binds to the private half, and says whose object it is and what for. A file under
+ * another label is found out. */
+void kv_tpm_bind(const char *purpose, const char *label, TPM2B_DIGEST *out);
+/* The password of the object; wiped by the caller. */
+void kv_tpm_auth(const struct kv_secret *root, const char *label, TPM2B_AUTH *out);
+/* Read the object of `label`, bound to it for `purpose`. Errors: KV_E_TOKEN_KEY_MISSING,
+ * KV_E_TOKEN_KEY_DAMAGED. */
+KV_MUST_USE enum kv_code kv_tpm_read(struct kv_tpm_token *token, const char *purpose,
+                                     const char *label, struct kv_tpm_blob *out,
+                                     struct kv_err *err);
+KV_MUST_USE enum kv_code kv_tpm_write(struct kv_tpm_token *token, const char *label,
+                                      const struct kv_tpm_blob *blob, struct kv_err *err);
+/* A sealed object's public half: the bytes in it leave for who has its password, on this chip. */
+void kv_tpm_sealed_template(const char *purpose, const char *label, TPM2B_PUBLIC *out);
+bool kv_tpm_sealed_good(const TPM2B_PUBLIC *public);
+/* Leave the chip's second place to another object. */
+void kv_tpm_make_room(struct kv_tpm_token *token);
+
+/* The functions of kv_token_ops. */
+enum kv_code kv_tpm_generate(struct kv_token *token, const char *label, enum kv_token_key_type type,
+                             struct kv_token_key *out, struct kv_err *err);
+enum kv_code kv_tpm_find(struct kv_token *token, const char *label, struct kv_token_key *out,
+                         struct kv_err *err);
+enum kv_code kv_tpm_sign(struct kv_token *token, uint64_t handle, enum kv_token_mechanism mechanism,
+                         const struct kv_hash *digest, uint8_t *sig, size_t *len,
+                         struct kv_err *err);
+enum kv_code kv_tpm_destroy(struct kv_token *token, const char *label, struct kv_err *err);
+enum kv_code kv_tpm_wrap(struct kv_token *token, const char *label, enum kv_token_rung rung,
+                         struct kv_bytes aad, const struct kv_secret *plain, struct kv_buf *out,
+                         struct kv_err *err);
+enum kv_code kv_tpm_unwrap(struct kv_token *token, const char *label, enum kv_token_rung rung,
+                           struct kv_bytes aad, struct kv_bytes wrapped, struct kv_secret **out,
+                           struct kv_err *err);
+
+#endif

@@ -1,0 +1,379 @@
+#include "tpm/token.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tpm/session.h"
+
+#define TOKEN_FILE "token"
+#define ROOT_LEN   32
+
+static void close_token(struct kv_token *base)
+{
+    struct kv_tpm_token *token = kv_tpm_token(base);
+    kv_tpm_make_room(token);
+    kv_tpm_chip_clear(&token->chip);
+    for (size_t i = 0; i < token->key_count; i++) {
+        free(token->keys[i]);
+    }
+    free(token->keys);
+    kv_secret_free(token->root);
+    kv_close_fdp(&token->dir);
+    kv_close_fdp(&token->lock);
+    free(token);
+}
+
+static enum kv_code get_random(struct kv_token *base, uint8_t *out, size_t len, struct kv_err *err)
+{
+    return kv_tpm_chip_random(&kv_tpm_token(base)->chip, out, len, err);
+}
+
+static enum kv_code best_rung(struct kv_token *base, enum kv_token_rung *out, struct kv_err *err)
+{
+    (void)base;
+    (void)err;
+    *out = KV_TOKEN_RUNG_SEALED;
+    return KV_OK;
+}
+
+static const struct kv_token_ops ops = {
+    .close = close_token,
+    .generate = kv_tpm_generate,
+    .find = kv_tpm_find,
+    .sign = kv_tpm_sign,
+    .random = get_random,
+    .destroy = kv_tpm_destroy,
+    .rung = best_rung,
+    .wrap = kv_tpm_wrap,
+    .unwrap = kv_tpm_unwrap,
+};
+
+static struct kv_tpm_token *new_token(struct kv_err *err)
+{
+    struct kv_tpm_token *token = calloc(1, sizeof *token);
+    if (token == NULL) {
+        enum kv_code code = KV_REFUSE(err, KV_E_NO_MEMORY, "no memory for a token");
+        assert(code == KV_E_NO_MEMORY);
+        return NULL;
+    }
+    token->base.ops = &ops;
+    token->dir = token->lock = -1;
+    token->loaded = ESYS_TR_NONE;
+    token->next_handle = 1;
+    token->chip = (struct kv_tpm_chip){.primary = ESYS_TR_NONE, .session = ESYS_TR_NONE};
+    return token;
+}
+
+/* ---- the folder ---- */
+
+/* The file that says whose folder it is. */
+enum {
+    T_LABEL,
+    T_PRIMARY,
+    T_CHIP,
+    T_MANUFACTURER,
+    T_MODEL,
+    T_SOFTWARE,
+    T_PUBLIC,
+    T_PRIVATE,
+    T_COUNT
+};
+
+static enum kv_code open_folder(const char *folder, int *dir, struct kv_err *err)
+{
+    *dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (*dir < 0 && errno == ENOENT) {
+        return KV_REFUSE(err, KV_E_TOKEN_ABSENT,
+                         "the slot has no keys yet: initialise it (`ksefvault slot init`)");
+    }
+    return *dir < 0 ? KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open %.120s", folder) : KV_OK;
+}
+
+/* One process for a folder, and so for a login. A chip that is shared (several slots, other
+ * programs) needs a resource manager: /dev/tpmrm0 has one. */
+static enum kv_code lock_folder(int dir, int *lock, struct kv_err *err)
+{
+    *lock = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+    if (*lock < 0) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open the lock of the slot's folder");
+    }
+    if (flock(*lock, LOCK_EX | LOCK_NB) != 0) {
+        return errno == EWOULDBLOCK
+                   ? KV_REFUSE(err, KV_E_TOKEN_IN_USE, "another process uses this slot")
+                   : KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot lock the slot's folder");
+    }
+    return KV_OK;
+}
+
+static void copy_text(struct kv_bytes from, char *out, size_t size)
+{
+    size_t len = from.len < size ? from.len : size - 1;
+    for (size_t i = 0; i < len; i++) {
+        out[i] = from.ptr[i] >= ' ' && from.ptr[i] <= '~' ? (char)from.ptr[i] : '?';
+    }
+    out[len] = '\0';
+}
+
+static void tell(const struct kv_bytes part[static T_COUNT], struct kv_token_info *out)
+{
+    char hex[KV_HEX_LEN(8)] = "";
+    copy_text(part[T_LABEL], out->label, sizeof out->label);
+    copy_text(part[T_MANUFACTURER], out->manufacturer, sizeof out->manufacturer);
+    copy_text(part[T_MODEL], out->model, sizeof out->model);
+    /* a name begins with the number of its hash */
+    struct kv_bytes name = part[T_CHIP].len > 10 ? part[T_CHIP] : part[T_PRIMARY];
+    if (name.len > 10) {
+        kv_hex_encode(kv_bytes(name.ptr + 2, 8), hex);
+    }
+    memcpy(out->serial, hex, sizeof hex);
+    bool software = part[T_SOFTWARE].len == 1 && part[T_SOFTWARE].ptr[0] == 'y';
+    out->custody = software ? KV_CUSTODY_SOFTWARE : KV_CUSTODY_CLAIMED;
+    int n = software ? snprintf(out->custody_why, sizeof out->custody_why,
+                                "The token is a TPM in software (%s %s): its state is a file.",
+                                out->manufacturer, out->model)
+                     : snprintf(out->custody_why, sizeof out->custody_why,
+                                "The TPM says that it is %s %s; its certificate was not checked.",
+                                out->manufacturer, out->model);
+    assert(n > 0);
+}
+_Static_assert(sizeof((struct kv_token_info *)0)->serial == KV_HEX_LEN(8), "64 bits of a name");
+
+static enum kv_code read_token(int dir, struct kv_buf *file, struct kv_bytes part[static T_COUNT],
+                               struct kv_err *err)
+{
+    enum kv_code code =
+        kv_tpm_file_read(dir, TOKEN_FILE, file, part, T_COUNT, KV_E_TOKEN_ABSENT, err);
+    return code == KV_OK || err == NULL ? code : kv_wrap(err, "the slot's folder");
+}
+
+enum kv_code kv_tpm_read_info(const char *folder, struct kv_token_info *out, struct kv_err *err)
+{
+    KV_CLEANUP(kv_close_fdp) int dir = -1;
+    struct kv_buf file;
+    struct kv_bytes part[T_COUNT];
+    enum kv_code code = open_folder(folder, &dir, err);
+    if (code != KV_OK) {
+        return code;
+    }
+    code = read_token(dir, &file, part, err);
+    if (code == KV_OK) {
+        tell(part, out);
+    }
+    kv_buf_clear(&file);
+    return code;
+}
+
+/* ---- login ---- */
+
+static void pin_auth(const struct kv_secret *pin, TPM2B_AUTH *out)
+{
+    struct kv_hash hash =
+        kv_hash3(kv_bytes_str("ksefvault-tpm-1 login\n"), kv_secret_bytes(pin), KV_BYTES_NULL);
+    out->size = KV_HASH_LEN;
+    memcpy(out->buffer, hash.b, KV_HASH_LEN);
+    kv_wipe(&hash, sizeof hash);
+}
+
+/* Another storage key: the chip's own name tells whether it is another chip. */
+static enum kv_code check_chip(struct kv_tpm_token *token,
+                               const struct kv_bytes part[static T_COUNT], struct kv_err *err)
+{
+    const TPM2B_NAME *name = &token->chip.primary_name;
+    TPM2B_NAME own;
+    if (kv_bytes_equal(part[T_PRIMARY], kv_bytes(name->name, name->size))) {
+        return KV_OK;
+    }
+    kv_tpm_chip_identity(&token->chip, &own);
+    if (own.size == 0 || part[T_CHIP].len == 0) {
+        return KV_REFUSE(err, KV_E_TOKEN_FOREIGN, "the TPM is another one, or it was cleared");
+    }
+    return kv_bytes_equal(part[T_CHIP], kv_bytes(own.name, own.size))
+               ? KV_REFUSE(err, KV_E_TOKEN_FOREIGN,
+                           "the TPM was cleared: the keys of this slot are lost")
+               : KV_REFUSE(err, KV_E_TOKEN_FOREIGN,
+                           "this is another TPM than the one that made the slot's keys");
+}
+
+static enum kv_code log_in(struct kv_tpm_token *token, const struct kv_bytes part[static T_COUNT],
+                           const struct kv_secret *pin, struct kv_err *err)
+{
+    struct kv_tpm_blob blob;
+    TPM2B_DIGEST bound;
+    TPM2B_AUTH auth;
+    enum kv_code code = kv_tpm_blob_parse(part[T_PUBLIC], part[T_PRIVATE], &blob, err);
+    if (code != KV_OK) {
+        return code;
+    }
+    kv_tpm_bind(KV_TPM_LOGIN, token->base.info.label, &bound);
+    const TPM2B_DIGEST *policy = &blob.public.publicArea.authPolicy;
+    if (!kv_tpm_sealed_good(&blob.public) || !kv_bytes_equal(kv_bytes(policy->buffer, policy->size),
+                                                             kv_bytes(bound.buffer, bound.size))) {
+        return KV_REFUSE(err, KV_E_TOKEN_KEY_DAMAGED, "the slot's login is not what was made");
+    }
+    pin_auth(pin, &auth);
+    code = kv_tpm_chip_unseal(&token->chip, &blob, &auth, &token->root, err);
+    kv_wipe(&auth, sizeof auth);
+    if (code == KV_E_TOKEN_PIN) {
+        return KV_REFUSE(err, KV_E_TOKEN_PIN, "the TPM refused the PIN of the slot");
+    }
+    return code;
+}
+
+static enum kv_code open_slot(struct kv_tpm_token *token, const struct kv_tpm_profile *profile,
+                              const struct kv_secret *pin, struct kv_err *err)
+{
+    struct kv_buf file;
+    struct kv_bytes part[T_COUNT];
+    enum kv_code code = open_folder(profile->folder, &token->dir, err);
+    if (code == KV_OK) {
+        code = lock_folder(token->dir, &token->lock, err);
+    }
+    if (code != KV_OK) {
+        return code;
+    }
+    code = read_token(token->dir, &file, part, err);
+    if (code == KV_OK) {
+        tell(part, &token->base.info);
+        code = kv_tpm_chip_open(profile->tcti, &token->chip, err);
+    }
+    if (code == KV_OK) {
+        code = check_chip(token, part, err);
+    }
+    if (code == KV_OK) {
+        code = log_in(token, part, pin, err);
+    }
+    kv_buf_clear(&file);
+    return code;
+}
+
+enum kv_code kv_tpm_open(const struct kv_tpm_profile *profile, const struct kv_secret *pin,
+                         struct kv_token **out, struct kv_err *err)
+{
+    struct kv_tpm_token *token = new_token(err);
+    if (token == NULL) {
+        return KV_E_NO_MEMORY;
+    }
+    enum kv_code code = open_slot(token, profile, pin, err);
+    if (code != KV_OK) {
+        close_token(&token->base);
+        return code;
+    }
+    *out = &token->base;
+    return KV_OK;
+}
+
+/* ---- init ---- */
+
+static enum kv_code check_init(const char *label, const struct kv_secret *pin, struct kv_err *err)
+{
+    size_t len = strnlen(label, sizeof((struct kv_token_info *)0)->label);
+    bool valid = len > 0 && len < sizeof((struct kv_token_info *)0)->label;
+    for (size_t i = 0; valid && i < len; i++) {
+        valid = label[i] > ' ' && label[i] <= '~';
+    }
+    if (!valid) {
+        return KV_REFUSE(err, KV_E_LIMIT, "a token's label has 1 to 32 visible ASCII characters");
+    }
+    if (kv_secret_len(pin) < KV_TPM_PIN_MIN) {
+        return KV_REFUSE(err, KV_E_LIMIT,
+                         "the PIN of a TPM's slot has at least %d characters: the TPM does not "
+                         "count wrong ones",
+                         KV_TPM_PIN_MIN);
+    }
+    return KV_OK;
+}
+
+/* A folder that another, cut short, left empty is taken. */
+static enum kv_code make_folder(const char *folder, int *dir, int *lock, struct kv_err *err)
+{
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot make the folder %.120s", folder);
+    }
+    enum kv_code code = open_folder(folder, dir, err);
+    if (code == KV_OK) {
+        code = lock_folder(*dir, lock, err);
+    }
+    if (code != KV_OK) {
+        return code;
+    }
+    if (faccessat(*dir, TOKEN_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        return KV_REFUSE(err, KV_E_TOKEN_INITIALISED, "the slot has its keys in %.100s", folder);
+    }
+    return KV_OK;
+}
+
+static enum kv_code make_login(struct kv_tpm_token *token, const char *label,
+                               const struct kv_secret *pin, struct kv_tpm_blob *out,
+                               struct kv_err *err)
+{
+    TPM2B_PUBLIC wanted;
+    TPM2B_AUTH auth;
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *root = NULL;
+    enum kv_code code = kv_secret_new(ROOT_LEN, &root, err);
+    if (code == KV_OK) {
+        code = kv_tpm_chip_random(&token->chip, kv_secret_data(root), ROOT_LEN, err);
+    }
+    if (code != KV_OK) {
+        return code;
+    }
+    kv_tpm_sealed_template(KV_TPM_LOGIN, label, &wanted);
+    pin_auth(pin, &auth);
+    code = kv_tpm_chip_create(&token->chip, &wanted, &auth, root, out, err);
+    kv_wipe(&auth, sizeof auth);
+    return code;
+}
+
+static enum kv_code init_slot(struct kv_tpm_token *token, const struct kv_tpm_profile *profile,
+                              const char *label, const struct kv_secret *pin, struct kv_err *err)
+{
+    struct kv_tpm_halves halves;
+    struct kv_tpm_blob blob;
+    TPM2B_NAME own;
+    char model[sizeof token->chip.vendor + sizeof token->chip.firmware];
+    const struct kv_tpm_chip *chip = &token->chip;
+    enum kv_code code = make_folder(profile->folder, &token->dir, &token->lock, err);
+    if (code == KV_OK) {
+        code = kv_tpm_chip_open(profile->tcti, &token->chip, err);
+    }
+    if (code == KV_OK) {
+        code = make_login(token, label, pin, &blob, err);
+    }
+    if (code == KV_OK) {
+        code = kv_tpm_blob_print(&blob, &halves, err);
+    }
+    if (code != KV_OK) {
+        return code;
+    }
+    kv_tpm_chip_identity(&token->chip, &own);
+    int n = snprintf(model, sizeof model, "%s %s", chip->vendor, chip->firmware);
+    assert(n > 0 && (size_t)n < sizeof model);
+    const struct kv_bytes part[T_COUNT] = {
+        [T_LABEL] = kv_bytes_str(label),
+        [T_PRIMARY] = kv_bytes(chip->primary_name.name, chip->primary_name.size),
+        [T_CHIP] = kv_bytes(own.name, own.size),
+        [T_MANUFACTURER] = kv_bytes_str(chip->manufacturer),
+        [T_MODEL] = kv_bytes_str(model),
+        [T_SOFTWARE] = kv_bytes_str(chip->software ? "y" : "n"),
+        [T_PUBLIC] = kv_bytes(halves.public, halves.public_len),
+        [T_PRIVATE] = kv_bytes(halves.private, halves.private_len)};
+    return kv_tpm_file_write(token->dir, TOKEN_FILE, part, T_COUNT, KV_E_TOKEN_INITIALISED, err);
+}
+
+enum kv_code kv_tpm_init(const struct kv_tpm_profile *profile, const char *label,
+                         const struct kv_secret *pin, struct kv_err *err)
+{
+    enum kv_code code = check_init(label, pin, err);
+    struct kv_tpm_token *token = code == KV_OK ? new_token(err) : NULL;
+    if (token == NULL) {
+        return code == KV_OK ? KV_E_NO_MEMORY : code;
+    }
+    code = init_slot(token, profile, label, pin, err);
+    close_token(&token->base);
+    return code;
+}
