@@ -190,7 +190,8 @@ static enum kv_code run_check(struct cli *cli, struct kv_err *err)
     if (cli->terminal) {
         fputs("trying the slot; some modules take a while\n", stderr);
     }
-    enum kv_code code = kv_slot_check(&slot.profile, &slot.account, pin, on_row, rows, err);
+    struct kv_slot_opener opener = {.profile = &slot.profile};
+    enum kv_code code = kv_slot_check(&opener, &slot.account, pin, on_row, rows, err);
     if (cli->json) {
         json_t *object = json_pack("{s:b,s:O}", "ok", code == KV_OK, "checks", rows);
         cli_put_json(object);

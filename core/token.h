@@ -104,6 +104,9 @@ struct kv_token_ops {
                          struct kv_err *err);
     enum kv_code (*random)(struct kv_token *token, uint8_t *out, size_t len, struct kv_err *err);
     enum kv_code (*destroy)(struct kv_token *token, const char *label, struct kv_err *err);
+    enum kv_code (*count)(struct kv_token *token, size_t *count, struct kv_err *err);
+    enum kv_code (*destroy_prefix)(struct kv_token *token, const char *prefix, size_t *count,
+                                   struct kv_err *err);
     enum kv_code (*rung)(struct kv_token *token, enum kv_token_rung *out, struct kv_err *err);
     enum kv_code (*wrap)(struct kv_token *token, const char *label, enum kv_token_rung rung,
                          struct kv_bytes aad, const struct kv_secret *plain, struct kv_buf *out,
@@ -180,6 +183,21 @@ KV_MUST_USE static inline enum kv_code kv_token_destroy(struct kv_token *token, 
                                                         struct kv_err *err)
 {
     return token->ops->destroy(token, label, err);
+}
+
+/* How many private keys lie in the token, whoever made them. */
+KV_MUST_USE static inline enum kv_code kv_token_count(struct kv_token *token, size_t *count,
+                                                      struct kv_err *err)
+{
+    return token->ops->count(token, count, err);
+}
+
+/* Destroy all keys of the token whose label begins with `prefix`. *count: objects destroyed. */
+KV_MUST_USE static inline enum kv_code kv_token_destroy_prefix(struct kv_token *token,
+                                                               const char *prefix, size_t *count,
+                                                               struct kv_err *err)
+{
+    return token->ops->destroy_prefix(token, prefix, count, err);
 }
 
 /* The best rung that the token has. Errors: KV_E_TOKEN_MECHANISM if none. */

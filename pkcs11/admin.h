@@ -28,6 +28,15 @@ struct kv_slot_info {
     char uri[512]; /* RFC 7512; "" if the token is not initialised */
 };
 
+/* How a token is opened to be checked: by a PKCS#11 profile, or, if that is NULL, by `open`, which
+ * is called in the child. Borrowed. */
+struct kv_slot_opener {
+    const struct kv_pkcs11_profile *profile;
+    enum kv_code (*open)(const void *arg, const struct kv_secret *pin, struct kv_token **out,
+                         struct kv_err *err);
+    const void *arg;
+};
+
 /* One result of kv_slot_check. */
 struct kv_slot_row {
     char what[64];
@@ -48,11 +57,11 @@ KV_MUST_USE enum kv_code kv_slot_init(const struct kv_pkcs11_profile *profile,
                                       const struct kv_slot_account *account, const char *label,
                                       const struct kv_secret *so_pin,
                                       const struct kv_secret *user_pin, struct kv_err *err);
-/* Log in (`pin` NULL: at the token's own pad), tell the token's `uri`, make keys
- * `ksefvault-probe-…`, sign with every mechanism, verify outside, destroy the keys (also those that
- * an earlier check left). `each` gets every row, also when a later step fails. KV_OK iff every row
- * is ok; else the code of the first that is not. */
-KV_MUST_USE enum kv_code kv_slot_check(const struct kv_pkcs11_profile *profile,
+/* Log in (`pin` NULL: at the token's own pad), tell the module and the token's `uri` (PKCS#11),
+ * make keys `ksefvault-probe-…`, sign with every mechanism, verify outside, destroy the keys (also
+ * those that an earlier check left). `each` gets every row, also when a later step fails. KV_OK iff
+ * every row is ok; else the code of the first that is not. */
+KV_MUST_USE enum kv_code kv_slot_check(const struct kv_slot_opener *opener,
                                        const struct kv_slot_account *account,
                                        const struct kv_secret *pin,
                                        void (*each)(const struct kv_slot_row *row, void *arg),

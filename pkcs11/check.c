@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/public.h"
 #include "core/time.h"
 #include "pkcs11/admin.h"
 #include "pkcs11/child.h"
 #include "pkcs11/module.h"
-#include "core/public.h"
 
 #define CHECK_TIMEOUT_MS 300000 /* a smart card may take a minute for an RSA key */
 #define PROBE_PREFIX     "ksefvault-probe-"
@@ -156,7 +156,7 @@ static void clean(struct check *check, const char *what, const char *text)
 {
     struct kv_err err;
     size_t count = 0;
-    if (kv_pkcs11_destroy_prefix(check->token, PROBE_PREFIX, &count, &err) != KV_OK) {
+    if (kv_token_destroy_prefix(check->token, PROBE_PREFIX, &count, &err) != KV_OK) {
         fail(check, what, &err);
     } else {
         say(check, what, true, "%zu objects %s", count, text);
@@ -181,7 +181,7 @@ static void count_keys(struct check *check)
 {
     struct kv_err err;
     size_t count = 0;
-    if (kv_pkcs11_count(check->token, &count, &err) != KV_OK) {
+    if (kv_token_count(check->token, &count, &err) != KV_OK) {
         fail(check, "keys", &err);
         return;
     }
@@ -189,16 +189,19 @@ static void count_keys(struct check *check)
 }
 
 struct check_args {
-    const struct kv_pkcs11_profile *profile;
+    const struct kv_slot_opener *opener;
     const struct kv_secret *pin;
 };
 
 static enum kv_code check_work(const void *arg, const struct kv_child_out *out, struct kv_err *err)
 {
     const struct check_args *args = arg;
+    const struct kv_pkcs11_profile *profile = args->opener->profile;
     struct check check = {.out = out, .first = KV_OK};
     KV_CLEANUP(kv_token_closep) struct kv_token *token = NULL;
-    enum kv_code code = kv_pkcs11_open(args->profile, args->pin, &token, err);
+    enum kv_code code = profile != NULL
+                            ? kv_pkcs11_open(profile, args->pin, &token, err)
+                            : args->opener->open(args->opener->arg, args->pin, &token, err);
     if (code != KV_OK) {
         fail(&check, "login", err);
         return code;
@@ -207,8 +210,10 @@ static enum kv_code check_work(const void *arg, const struct kv_child_out *out, 
     const struct kv_token_info *info = kv_token_info(token);
     say(&check, "login", true, "token '%s', %s %s, serial %s", info->label, info->manufacturer,
         info->model, info->serial);
-    name_module(&check, args->profile->module);
-    say(&check, "uri", true, "%s", kv_pkcs11_uri(token));
+    if (profile != NULL) {
+        name_module(&check, profile->module);
+        say(&check, "uri", true, "%s", kv_pkcs11_uri(token));
+    }
     say(&check, "custody", true, "%s: %s", kv_custody_word(info->custody), info->custody_why);
     clean(&check, "leftovers", "of earlier checks destroyed");
     count_keys(&check);
@@ -242,12 +247,12 @@ static bool check_row(struct kv_cursor *cur, void *arg)
     return true;
 }
 
-enum kv_code kv_slot_check(const struct kv_pkcs11_profile *profile,
+enum kv_code kv_slot_check(const struct kv_slot_opener *opener,
                            const struct kv_slot_account *account, const struct kv_secret *pin,
                            void (*each)(const struct kv_slot_row *row, void *arg), void *arg,
                            struct kv_err *err)
 {
-    struct check_args args = {profile, pin};
+    struct check_args args = {opener, pin};
     struct check_sink sink = {each, arg};
     struct kv_child_job job = {.account = account,
                                .timeout_ms = CHECK_TIMEOUT_MS,

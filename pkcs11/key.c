@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pkcs11/object.h"
 #include "core/public.h"
+#include "pkcs11/object.h"
 #include "pkcs11/token.h"
 
 #define ID_LEN 20 /* bytes of CKA_ID, as long as the SHA-1 that others put there */

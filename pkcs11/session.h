@@ -30,7 +30,7 @@ struct kv_pkcs11_token {
         char label[KV_TOKEN_LABEL_LEN]; /* "": not looked for yet */
         CK_OBJECT_HANDLE key;
         uint8_t point[KV_SEAL_POINT_LEN]; /* KV_TOKEN_RUNG_ECDH: the public half */
-    } wrapping[KV_TOKEN_RUNG_ECDH + 1]; /* those of PKCS#11 */
+    } wrapping[KV_TOKEN_RUNG_ECDH + 1];   /* those of PKCS#11 */
 };
 
 /* The token behind the interface. */
@@ -55,6 +55,9 @@ enum kv_code kv_pkcs11_sign(struct kv_token *token, uint64_t handle,
                             enum kv_token_mechanism mechanism, const struct kv_hash *digest,
                             uint8_t *sig, size_t *len, struct kv_err *err);
 enum kv_code kv_pkcs11_destroy(struct kv_token *token, const char *label, struct kv_err *err);
+enum kv_code kv_pkcs11_count(struct kv_token *token, size_t *count, struct kv_err *err);
+enum kv_code kv_pkcs11_destroy_prefix(struct kv_token *token, const char *prefix, size_t *count,
+                                      struct kv_err *err);
 enum kv_code kv_pkcs11_rung(struct kv_token *token, enum kv_token_rung *out, struct kv_err *err);
 enum kv_code kv_pkcs11_wrap(struct kv_token *token, const char *label, enum kv_token_rung rung,
                             struct kv_bytes aad, const struct kv_secret *plain, struct kv_buf *out,

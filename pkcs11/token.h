@@ -33,11 +33,5 @@ KV_MUST_USE enum kv_code kv_pkcs11_open(const struct kv_pkcs11_profile *profile,
                                         struct kv_err *err);
 /* The URI that names this token and no other; valid as long as the token. "" if it has none. */
 const char *kv_pkcs11_uri(struct kv_token *token);
-/* How many private keys lie in the token, whoever made them. */
-KV_MUST_USE enum kv_code kv_pkcs11_count(struct kv_token *token, size_t *count, struct kv_err *err);
-/* Destroy all keys of the token whose label begins with `prefix`; `token` comes from
- * kv_pkcs11_open. *count: objects destroyed. */
-KV_MUST_USE enum kv_code kv_pkcs11_destroy_prefix(struct kv_token *token, const char *prefix,
-                                                  size_t *count, struct kv_err *err);
 
 #endif

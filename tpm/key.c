@@ -1,11 +1,16 @@
 #include "tpm/session.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/public.h"
 
+#define FILE_HEAD    "key-"
 #define POINT_LEN    65
 #define SCALAR_LEN   32
 #define RSA_BITS     2048
@@ -40,7 +45,7 @@ void kv_tpm_file_name(const char *label, char out[static KV_TPM_NAME_LEN])
     char hex[KV_HEX_LEN(KV_TOKEN_LABEL_LEN)];
     assert(strlen(label) < KV_TOKEN_LABEL_LEN);
     kv_hex_encode(kv_bytes_str(label), hex);
-    int n = snprintf(out, KV_TPM_NAME_LEN, "key-%s", hex);
+    int n = snprintf(out, KV_TPM_NAME_LEN, FILE_HEAD "%s", hex);
     assert(n > 0 && n < KV_TPM_NAME_LEN);
 }
 
@@ -467,4 +472,74 @@ enum kv_code kv_tpm_destroy(struct kv_token *base, const char *label, struct kv_
     }
     kv_tpm_file_name(label, name);
     return kv_tpm_file_remove(token->dir, name, KV_E_TOKEN_KEY_MISSING, err);
+}
+
+/* ---- all of them ---- */
+
+static void close_dirp(DIR **dir)
+{
+    if (*dir != NULL) {
+        (void)closedir(*dir); /* read-only: nothing to lose */
+    }
+}
+
+/* The label of which this is the file; false: of none. */
+static bool label_of(const char *name, char out[static KV_TOKEN_LABEL_LEN])
+{
+    uint8_t bytes[KV_TOKEN_LABEL_LEN - 1];
+    size_t len = 0;
+    if (strncmp(name, FILE_HEAD, strlen(FILE_HEAD)) != 0 ||
+        !kv_hex_decode(kv_bytes_str(name + strlen(FILE_HEAD)), bytes, sizeof bytes, &len)) {
+        return false;
+    }
+    memcpy(out, bytes, len);
+    out[len] = '\0';
+    return strlen(out) == len && check_label(out, NULL) == KV_OK;
+}
+
+/* Count the labels that begin with `prefix`, and destroy them if that is asked for. */
+static enum kv_code walk(struct kv_tpm_token *token, const char *prefix, bool destroy,
+                         size_t *count, struct kv_err *err)
+{
+    char label[KV_TOKEN_LABEL_LEN];
+    int fd = openat(token->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    KV_CLEANUP(close_dirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (dir == NULL) {
+        kv_close_fdp(&fd);
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot read the slot's folder");
+    }
+    enum kv_code code = KV_OK;
+    size_t n = 0;
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (entry == NULL && errno != 0) {
+            return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot read the slot's folder");
+        }
+        if (entry == NULL) {
+            break;
+        }
+        if (!label_of(entry->d_name, label) || strncmp(label, prefix, strlen(prefix)) != 0) {
+            continue;
+        }
+        code = destroy ? kv_tpm_destroy(&token->base, label, err) : KV_OK;
+        if (code != KV_OK) {
+            return code;
+        }
+        n++;
+    }
+    *count = n;
+    return KV_OK;
+}
+
+enum kv_code kv_tpm_count(struct kv_token *base, size_t *count, struct kv_err *err)
+{
+    return walk(kv_tpm_token(base), "", false, count, err);
+}
+
+enum kv_code kv_tpm_destroy_prefix(struct kv_token *base, const char *prefix, size_t *count,
+                                   struct kv_err *err)
+{
+    assert(prefix[0] != '\0'); /* that would be every key */
+    return walk(kv_tpm_token(base), prefix, true, count, err);
 }

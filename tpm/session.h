@@ -70,6 +70,9 @@ enum kv_code kv_tpm_sign(struct kv_token *token, uint64_t handle, enum kv_token_
                          const struct kv_hash *digest, uint8_t *sig, size_t *len,
                          struct kv_err *err);
 enum kv_code kv_tpm_destroy(struct kv_token *token, const char *label, struct kv_err *err);
+enum kv_code kv_tpm_count(struct kv_token *token, size_t *count, struct kv_err *err);
+enum kv_code kv_tpm_destroy_prefix(struct kv_token *token, const char *prefix, size_t *count,
+                                   struct kv_err *err);
 enum kv_code kv_tpm_wrap(struct kv_token *token, const char *label, enum kv_token_rung rung,
                          struct kv_bytes aad, const struct kv_secret *plain, struct kv_buf *out,
                          struct kv_err *err);

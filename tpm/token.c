@@ -49,6 +49,8 @@ static const struct kv_token_ops ops = {
     .sign = kv_tpm_sign,
     .random = get_random,
     .destroy = kv_tpm_destroy,
+    .count = kv_tpm_count,
+    .destroy_prefix = kv_tpm_destroy_prefix,
     .rung = best_rung,
     .wrap = kv_tpm_wrap,
     .unwrap = kv_tpm_unwrap,
@@ -289,10 +291,19 @@ static enum kv_code check_init(const char *label, const struct kv_secret *pin, s
     return KV_OK;
 }
 
-/* A folder that another, cut short, left empty is taken. */
+/* A folder that another, cut short, left empty is taken; the one above it is made, too. */
 static enum kv_code make_folder(const char *folder, int *dir, int *lock, struct kv_err *err)
 {
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
+    const char *slash = strrchr(folder, '/');
+    if (slash == NULL || slash == folder) {
+        return KV_REFUSE(err, KV_E_CONFIG, "'%.100s' is no absolute path", folder);
+    }
+    KV_CLEANUP(kv_freep) char *above = strndup(folder, (size_t)(slash - folder));
+    if (above == NULL) {
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "no memory for a path");
+    }
+    if ((mkdir(above, 0700) != 0 && errno != EEXIST) ||
+        (mkdir(folder, 0700) != 0 && errno != EEXIST)) {
         return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot make the folder %.120s", folder);
     }
     enum kv_code code = open_folder(folder, dir, err);

@@ -42,7 +42,8 @@ static enum kv_code check(const struct softhsm *hsm, struct seen *seen, struct k
 {
     struct kv_slot_account account = softhsm_account();
     *seen = (struct seen){.slots = 0};
-    return kv_slot_check(&hsm->profile, &account, hsm->pin, see_row, seen, err);
+    struct kv_slot_opener opener = {.profile = &hsm->profile};
+    return kv_slot_check(&opener, &account, hsm->pin, see_row, seen, err);
 }
 
 /* Objects of the token that the login shows. */
@@ -50,7 +51,7 @@ static size_t count_keys(const struct softhsm *hsm, const char *prefix)
 {
     struct kv_token *token = softhsm_open(hsm);
     size_t count = 0;
-    assert_int_equal(kv_pkcs11_destroy_prefix(token, prefix, &count, NULL), KV_OK);
+    assert_int_equal(kv_token_destroy_prefix(token, prefix, &count, NULL), KV_OK);
     kv_token_close(token);
     return count;
 }
@@ -226,7 +227,8 @@ static void what_the_module_writes_belongs_to_the_keeper(void **state)
 
     assert_int_equal(kv_slot_init(&hsm->profile, &account, "unit", hsm->so_pin, hsm->pin, NULL),
                      KV_OK);
-    assert_int_equal(kv_slot_check(&hsm->profile, &account, hsm->pin, see_row, &seen, NULL), KV_OK);
+    struct kv_slot_opener opener = {.profile = &hsm->profile};
+    assert_int_equal(kv_slot_check(&opener, &account, hsm->pin, see_row, &seen, NULL), KV_OK);
 
     static const char *const names[] = {"token.object", "token.object.kv-backup", "generation"};
     for (size_t i = 0; i < KV_COUNT(names); i++) {

@@ -201,7 +201,7 @@ static void a_generation_that_was_cut_short_is_made_again(void **state)
         relabel(token, CKO_PUBLIC_KEY, b, a);
         relabel(token, CKO_PRIVATE_KEY, a, b);
         assert_int_equal(kv_token_generate(token, a, type, &key, NULL), KV_E_TOKEN_KEY_EXISTS);
-        assert_int_equal(kv_pkcs11_destroy_prefix(token, a, &count, NULL), KV_OK);
+        assert_int_equal(kv_token_destroy_prefix(token, a, &count, NULL), KV_OK);
         assert_int_equal(count, 4); /* both halves of ab, two public ones of a */
         assert_int_equal(kv_token_destroy(token, b, NULL), KV_OK);
         kv_token_close(token);
@@ -284,7 +284,7 @@ static void a_new_key_that_can_do_more_is_destroyed_again(void **state)
                              KV_E_TOKEN_MECHANISM);
             assert_int_equal(kv_token_find(token, "a", &key, NULL), KV_E_TOKEN_KEY_MISSING);
         }
-        assert_int_equal(kv_pkcs11_destroy_prefix(token, "a", &count, NULL), KV_OK);
+        assert_int_equal(kv_token_destroy_prefix(token, "a", &count, NULL), KV_OK);
         assert_int_equal(count, 0);
     }
     inside->module.f = obedient;
