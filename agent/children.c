@@ -131,7 +131,10 @@ static _Noreturn void become(const struct kv_child *child, const struct passwd *
     }
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail with these arguments */
-    if (setgroups(0, NULL) != 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) != 0 ||
+    /* a device belongs to a group of its own (tss), which the administrator gives to the keeper */
+    int grouped =
+        child->role == KV_ROLE_KEEPER ? initgroups(pw->pw_name, pw->pw_gid) : setgroups(0, NULL);
+    if (grouped != 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) != 0 ||
         setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0) {
         perror("ksefvaultd: cannot change the account");
         _exit(1);

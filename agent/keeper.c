@@ -4,12 +4,14 @@
 #include "agent/program.h"
 #include "agent/sandbox.h"
 
+#include "core/config.h"
 #include "core/log.h"
 #include "core/name.h"
 #include "core/parse.h"
 #include "core/secret.h"
 #include "pkcs11/pin.h"
 #include "pkcs11/token.h"
+#include "tpm/token.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,6 +69,7 @@ enum {
     C_URI,
     C_SHA256,
     C_INIT_ARGS,
+    C_TPM,
     C_NETWORK,
     C_PROTECTED,
     C_ENVIRONMENT,
@@ -78,10 +81,11 @@ static const struct kv_field_spec config_specs[] = {
     [C_VAULT] = {"vault", KV_FIELD_STRING, KV_VAULT_LEN - 1, true, NULL},
     [C_STATE] = {"state", KV_FIELD_STRING, TEXT_MAX, true, NULL},
     [C_SLOT] = {"slot", KV_FIELD_STRING, KV_ID_LEN - 1, true, NULL},
-    [C_MODULE] = {"module", KV_FIELD_STRING, TEXT_MAX, true, NULL},
-    [C_URI] = {"uri", KV_FIELD_STRING, TEXT_MAX, true, NULL},
+    [C_MODULE] = {"module", KV_FIELD_STRING, TEXT_MAX, false, NULL},
+    [C_URI] = {"uri", KV_FIELD_STRING, TEXT_MAX, false, NULL},
     [C_SHA256] = {"module-sha256", KV_FIELD_STRING, 64, false, NULL},
     [C_INIT_ARGS] = {"init-args", KV_FIELD_STRING, TEXT_MAX, false, NULL},
+    [C_TPM] = {"tpm", KV_FIELD_STRING, TEXT_MAX, false, NULL},
     [C_NETWORK] = {"network", KV_FIELD_STRING, TEXT_MAX, false, NULL},
     [C_PROTECTED] = {"protected", KV_FIELD_BOOLEAN, 1, true, NULL},
     [C_ENVIRONMENT] = {"environment", KV_FIELD_ARRAY, 16, true, NULL},
@@ -142,8 +146,19 @@ static enum kv_code network(const char *text, struct kv_sandbox_paths *paths, st
     return KV_REFUSE(err, KV_E_CONFIG, "network is none, usb, unix:/PATH or tcp:HOST:PORT");
 }
 
+static enum kv_code reach(const char *net, const char *tpm, struct kv_sandbox_paths *paths,
+                          struct kv_err *err)
+{
+    if (tpm[0] == '\0') {
+        return network(net, paths, err);
+    }
+    return kv_tpm_tcti_needs(tpm, &paths->unix_sockets, &paths->connect_port)
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_CONFIG, "'%.80s' is no way to a TPM that is known", tpm);
+}
+
 static enum kv_code confine(const struct kv_field *field, const char *state, const char *net,
-                            struct kv_err *err)
+                            const char *tpm, struct kv_err *err)
 {
     static const char *readable[PATHS_MAX + 1] = {
         "/etc/ssl",   "/etc/pkcs11",  "/usr/lib",          "/lib",
@@ -157,7 +172,7 @@ static enum kv_code confine(const struct kv_field *field, const char *state, con
     writable[w++] = own;
     (void)texts(field[C_READABLE].value, readable + r, PATHS_MAX - r);
     (void)texts(field[C_WRITABLE].value, writable + w, PATHS_MAX - w);
-    if (network(net, &paths, err) != KV_OK) {
+    if (reach(net, tpm, &paths, err) != KV_OK) {
         return err->code;
     }
     return kv_sandbox_enter(KV_ROLE_KEEPER, &paths, err);
@@ -196,6 +211,18 @@ static bool take_unlocked(const char *path, const char *folder)
     return fd >= 0 && fsync(fd) == 0;
 }
 
+static enum kv_code open_tpm(struct keeper *k, const char *state, const char *slot,
+                             const char *tcti, const struct kv_secret *pin, struct kv_err *err)
+{
+    char folder[TEXT_MAX + 128];
+    struct kv_tpm_profile profile = {.tcti = tcti, .folder = folder};
+    if (pin == NULL || !kv_config_tpm_folder(state, slot, folder, sizeof folder)) {
+        return KV_REFUSE(err, KV_E_CONFIG, "slot %s: a path is too long, or the PIN is missing",
+                         slot);
+    }
+    return kv_tpm_open(&profile, pin, &k->token, err);
+}
+
 static enum kv_code open_token(struct keeper *k, const struct kv_field *field, const char *state,
                                struct kv_err *err)
 {
@@ -231,14 +258,16 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
         .writable = writable,
         .writable_count = count,
         .allow_low = take_unlocked(unlocked, lock_dir)};
-    enum kv_code code = kv_pkcs11_open(&profile, pin, &k->token, err);
+    enum kv_code code = field[C_TPM].type != 0
+                            ? open_tpm(k, state, text[C_SLOT], text[C_TPM], pin, err)
+                            : kv_pkcs11_open(&profile, pin, &k->token, err);
     if (code == KV_E_TOKEN_PIN || code == KV_E_TOKEN_PIN_LOCKED) {
         latch(latch_file);
     }
     if (code == KV_OK) {
         code = keeper_secrets_open(k, lock_dir, err);
     }
-    return code == KV_OK ? confine(field, state, text[C_NETWORK], err) : code;
+    return code == KV_OK ? confine(field, state, text[C_NETWORK], text[C_TPM], err) : code;
 }
 
 static enum kv_code configure(struct keeper *k, const struct kv_frame *frame, struct kv_err *err)

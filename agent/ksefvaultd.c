@@ -176,7 +176,9 @@ static void configure_vault(const struct kv_supervisor *sup, struct kv_buf *out)
     kv_message_end(out);
     kv_message_begin(out, "modules", KV_FIELD_OBJECT);
     for (unsigned i = 0; i < config->slots_count; i++) {
-        add_hash_of(out, config->slots[i].name, config->slots[i].module);
+        if (config->slots[i].module != NULL) { /* none in the way to a TPM */
+            add_hash_of(out, config->slots[i].name, config->slots[i].module);
+        }
     }
     kv_message_end(out);
     kv_message_str(out, "allowed-ips",
@@ -205,8 +207,9 @@ static void configure_keeper(const struct kv_child *child, struct kv_buf *out)
     kv_message_str(out, "vault", child->sup->config->vault);
     kv_message_str(out, "state", child->sup->config->state);
     kv_message_str(out, "slot", slot->name);
-    kv_message_str(out, "module", slot->module);
-    kv_message_str(out, "uri", slot->uri);
+    add_optional(out, "module", slot->module);
+    add_optional(out, "uri", slot->uri);
+    add_optional(out, "tpm", slot->tpm);
     kv_message_bool(out, "protected", strcmp(slot->pin, KV_CONFIG_PIN_PROTECTED) == 0);
     add_optional(out, "module-sha256", slot->module_sha256);
     add_optional(out, "init-args", slot->init_args);

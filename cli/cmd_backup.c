@@ -1,6 +1,6 @@
 /* backup, restore: the ledger, its documents, the rows beside it, and the wrapped secrets. Keys
- * stay in their slot and are not in it; a wrapped secret opens only with that slot. The copying is
- * done by coreutils. */
+ * stay in their slot and are not in it; a wrapped secret, and the key file of a TPM, opens only
+ * with that slot. The copying is done by coreutils. */
 #include "cli/cmd.h"
 
 #include "cli/file.h"
@@ -143,8 +143,8 @@ static void tell(const struct cli *cli, const char *folder, const struct good *g
 /* ---- backup ---- */
 
 /* The checkpoint first: then all that it covers is in what is copied behind it. */
-static const char *const parts[] = {"/ledger/public/checkpoint", "/ledger/wal", "/ledger/blobs",
-                                    "/ledger/private", "/keeper/wrapped"};
+static const char *const parts[] = {"/ledger/public/checkpoint", "/ledger/wal",     "/ledger/blobs",
+                                    "/ledger/private",           "/keeper/wrapped", "/keeper/tpm"};
 static const char *const folders[] = {"/ledger", "/ledger/public", "/keeper"};
 
 static enum kv_code copy_parts(const char *from, const char *to, struct kv_err *err)
@@ -256,9 +256,11 @@ static enum kv_code put_back(const struct kv_config *config, const char *folder,
     }
     if (put_aside(config->state, "/ledger", stamp, err) != KV_OK ||
         put_aside(config->state, "/keeper/wrapped", stamp, err) != KV_OK ||
+        put_aside(config->state, "/keeper/tpm", stamp, err) != KV_OK ||
         copy_parts(folder, config->state, err) != KV_OK ||
         own(config->user_vault, config->state, "/ledger", err) != KV_OK ||
-        own(config->user_keeper, config->state, "/keeper/wrapped", err) != KV_OK) {
+        own(config->user_keeper, config->state, "/keeper/wrapped", err) != KV_OK ||
+        own(config->user_keeper, config->state, "/keeper/tpm", err) != KV_OK) {
         return kv_wrap(err,
                        "the state folder is incomplete now; what was there is beside it, named "
                        "*.replaced-%s",

@@ -5,8 +5,10 @@
 
 #include "cli/out.h"
 #include "cli/slot.h"
+#include "pkcs11/child.h"
 
 #define LIST_TIMEOUT_MS 30000
+#define TPM_TIMEOUT_MS  60000
 
 static const struct cli_option list_options[] = {
     {"module", "PATH", CLI_MANY, "also the slots of this PKCS#11 module"},
@@ -14,7 +16,8 @@ static const struct cli_option list_options[] = {
 };
 static const struct cli_option init_options[] = {
     {"label", "TEXT", CLI_REQUIRED, "name of the token, as in the slot's uri: pkcs11:token=TEXT"},
-    {"so-pin-fd", "N", CLI_OPTIONAL, "read the security officer's PIN from this descriptor"},
+    {"so-pin-fd", "N", CLI_OPTIONAL,
+     "read the security officer's PIN from this descriptor (a TPM has none)"},
     {"so-pin-credential", "NAME", CLI_OPTIONAL, "... from this systemd credential"},
     {"pin-fd", "N", CLI_OPTIONAL, "read the user PIN from this descriptor"},
     {"pin-credential", "NAME", CLI_OPTIONAL, "... from this systemd credential"},
@@ -59,11 +62,34 @@ static void name_module(json_t *rows, size_t from, const char *module)
 static bool asked_before(const struct kv_config *config, unsigned i)
 {
     for (unsigned k = 0; k < i; k++) {
-        if (strcmp(config->slots[k].module, config->slots[i].module) == 0) {
+        if (config->slots[k].module != NULL &&
+            strcmp(config->slots[k].module, config->slots[i].module) == 0) {
             return true;
         }
     }
     return false;
+}
+
+/* A TPM's keys lie in a folder, which says whose they are; the TPM is not asked, since the agent
+ * may be using it. */
+static enum kv_code list_tpm(const struct kv_config_slot *from, const struct slot *slot,
+                             json_t *rows, struct kv_err *err)
+{
+    struct kv_token_info info = {.label = ""};
+    enum kv_code code = kv_tpm_read_info(slot->tpm.folder, &info, err);
+    if (code != KV_OK && code != KV_E_TOKEN_ABSENT) {
+        return code;
+    }
+    json_t *row = json_pack("{s:s,s:b,s:b,s:s}", "slot", from->name, "initialised", code == KV_OK,
+                            "userPin", code == KV_OK, "uri", from->tpm);
+    if (code == KV_OK) {
+        json_object_set_new(row, "label", json_string(info.label));
+        json_object_set_new(row, "manufacturer", json_string(info.manufacturer));
+        json_object_set_new(row, "model", json_string(info.model));
+        json_object_set_new(row, "serial", json_string(info.serial));
+    }
+    json_array_append_new(rows, row);
+    return KV_OK;
 }
 
 static enum kv_code list_modules(struct cli *cli, json_t *rows, struct kv_err *err)
@@ -77,6 +103,13 @@ static enum kv_code list_modules(struct cli *cli, json_t *rows, struct kv_err *e
     for (unsigned i = 0; config != NULL && i < config->slots_count; i++) {
         struct slot slot;
         size_t from = json_array_size(rows);
+        if (config->slots[i].tpm != NULL) {
+            if (slot_take(config, &config->slots[i], &slot, err) != KV_OK ||
+                list_tpm(&config->slots[i], &slot, rows, err) != KV_OK) {
+                return kv_wrap(err, "slot %s", config->slots[i].name);
+            }
+            continue;
+        }
         if (asked_before(config, i)) {
             continue;
         }
@@ -116,6 +149,41 @@ static enum kv_code run_list(struct cli *cli, struct kv_err *err)
     return code;
 }
 
+struct tpm_init {
+    const struct slot *slot;
+    const char *label;
+    const struct kv_secret *pin;
+};
+
+static enum kv_code init_tpm_work(const void *arg, const struct kv_child_out *out,
+                                  struct kv_err *err)
+{
+    const struct tpm_init *init = arg;
+    (void)out;
+    return kv_tpm_init(&init->slot->tpm, init->label, init->pin, err);
+}
+
+/* In a child under the keeper's account, as a PKCS#11 module: the files are the keeper's. */
+static enum kv_code init_tpm(const struct slot *slot, const char *label,
+                             const struct kv_secret *pin, struct kv_err *err)
+{
+    struct tpm_init init = {slot, label, pin};
+    struct kv_child_job job = {.account = &slot->account,
+                               .timeout_ms = TPM_TIMEOUT_MS,
+                               .work = init_tpm_work,
+                               .arg = &init,
+                               .secrets = {pin}};
+    return kv_child_run(&job, err);
+}
+
+static enum kv_code open_tpm(const void *arg, const struct kv_secret *pin, struct kv_token **out,
+                             struct kv_err *err)
+{
+    const struct slot *slot = arg;
+    return pin != NULL ? kv_tpm_open(&slot->tpm, pin, out, err)
+                       : KV_REFUSE(err, KV_E_TOKEN_NO_PIN, "the slot of a TPM has a PIN");
+}
+
 static enum kv_code run_init(struct cli *cli, struct kv_err *err)
 {
     struct slot slot;
@@ -123,14 +191,22 @@ static enum kv_code run_init(struct cli *cli, struct kv_err *err)
     KV_CLEANUP(kv_secret_freep) struct kv_secret *pin = NULL;
     const char *label = cli_get(cli, "label");
     const char *name = cli_operand(cli, 0);
-    if (slot_find(cli, name, &slot, err) != KV_OK ||
-        slot_pin(cli, &slot, "so-pin", "Security officer's PIN of the new token", true, &so_pin,
-                 err) != KV_OK ||
+    if (slot_find(cli, name, &slot, err) != KV_OK) {
+        return err->code;
+    }
+    bool tpm = slot.tpm.tcti != NULL;
+    if (tpm && (cli_get(cli, "so-pin-fd") != NULL || cli_get(cli, "so-pin-credential") != NULL)) {
+        return KV_REFUSE(err, KV_E_USAGE, "slot %s is a TPM's: it has no security officer", name);
+    }
+    if ((!tpm && slot_pin(cli, &slot, "so-pin", "Security officer's PIN of the new token", true,
+                          &so_pin, err) != KV_OK) ||
         slot_pin(cli, &slot, "pin", "User PIN of the new token", true, &pin, err) != KV_OK) {
         return err->code;
     }
-    if (kv_slot_init(&slot.profile, &slot.account, label, so_pin, pin, err) != KV_OK) {
-        return err->code;
+    enum kv_code code = tpm ? init_tpm(&slot, label, pin, err)
+                            : kv_slot_init(&slot.profile, &slot.account, label, so_pin, pin, err);
+    if (code != KV_OK) {
+        return code;
     }
     if (cli->json) {
         json_t *object = json_pack("{s:s,s:s}", "slot", name, "label", label);
@@ -138,9 +214,12 @@ static enum kv_code run_init(struct cli *cli, struct kv_err *err)
         json_decref(object);
         return KV_OK;
     }
-    cli_say("The token '%s' is initialised. Keep the security officer's PIN apart from this "
-            "machine.\nnext: `ksefvault slot check %s` tries everything that is needed\n",
-            label, name);
+    cli_say("The token '%s' is initialised. Keep %s.\n"
+            "next: `ksefvault slot check %s` tries everything that is needed\n",
+            label,
+            tpm ? "a copy of its PIN apart from this machine; the keys open only in this TPM"
+                : "the security officer's PIN apart from this machine",
+            name);
     return KV_OK;
 }
 
@@ -191,6 +270,9 @@ static enum kv_code run_check(struct cli *cli, struct kv_err *err)
         fputs("trying the slot; some modules take a while\n", stderr);
     }
     struct kv_slot_opener opener = {.profile = &slot.profile};
+    if (slot.tpm.tcti != NULL) {
+        opener = (struct kv_slot_opener){.open = open_tpm, .arg = &slot};
+    }
     enum kv_code code = kv_slot_check(&opener, &slot.account, pin, on_row, rows, err);
     if (cli->json) {
         json_t *object = json_pack("{s:b,s:O}", "ok", code == KV_OK, "checks", rows);
@@ -199,7 +281,8 @@ static enum kv_code run_check(struct cli *cli, struct kv_err *err)
     } else if (json_array_size(rows) > 0) {
         cli_put_table(rows, columns, "");
     }
-    if (code == KV_OK && !cli->json && strcmp(cli->verb->verb, "adopt") == 0) {
+    if (code == KV_OK && !cli->json && slot.tpm.tcti == NULL &&
+        strcmp(cli->verb->verb, "adopt") == 0) {
         put_pins(rows);
     }
     json_decref(rows);

@@ -62,6 +62,13 @@ enum kv_code slot_take(const struct kv_config *config, const struct kv_config_sl
                          from->name);
     }
     out->profile.lock_dir = out->lock_dir;
+    if (from->tpm != NULL) {
+        if (!kv_config_tpm_folder(config->state, from->name, out->tpm_folder,
+                                  sizeof out->tpm_folder)) {
+            return KV_REFUSE(err, KV_E_CONFIG, "slot %s: a path is too long", from->name);
+        }
+        out->tpm = (struct kv_tpm_profile){.tcti = from->tpm, .folder = out->tpm_folder};
+    }
     for (unsigned i = 0; i < from->environment_count; i++) {
         out->environment[i] = from->environment[i];
     }

@@ -1,10 +1,11 @@
-/* A slot of the configuration, as pkcs11/admin wants it, and its PINs. */
+/* A slot of the configuration, as pkcs11/admin and tpm/ want it, and its PINs. */
 #ifndef KV_CLI_SLOT_H
 #define KV_CLI_SLOT_H
 
 #include "cli/cli.h"
 #include "pkcs11/admin.h"
 #include "pkcs11/pin.h"
+#include "tpm/token.h"
 
 #include <unistd.h>
 
@@ -13,6 +14,8 @@
 
 struct slot {
     struct kv_pkcs11_profile profile; /* borrows from the configuration and lock_dir */
+    struct kv_tpm_profile tpm;        /* .tcti NULL: it is a PKCS#11 slot; borrows, too */
+    char tpm_folder[SLOT_PATH_MAX + 80];
     struct kv_slot_account account;
     const char *environment[SLOT_ENVIRONMENT_MAX + 1];
     char lock_dir[SLOT_PATH_MAX];

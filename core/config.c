@@ -27,9 +27,10 @@ static const cyaml_schema_value_t text_schema = {
 
 static const cyaml_schema_field_t slot_fields[] = {
     TEXT("name", struct kv_config_slot, name),
-    TEXT("module", struct kv_config_slot, module),
+    TEXT_OPT("module", struct kv_config_slot, module),
     TEXT_OPT("module-sha256", struct kv_config_slot, module_sha256),
-    TEXT("uri", struct kv_config_slot, uri),
+    TEXT_OPT("uri", struct kv_config_slot, uri),
+    TEXT_OPT("tpm", struct kv_config_slot, tpm),
     TEXT_OPT("init-args", struct kv_config_slot, init_args),
     TEXTS_OPT("environment", struct kv_config_slot, environment),
     TEXTS_OPT("readable", struct kv_config_slot, readable),
@@ -112,6 +113,32 @@ static bool is_source(const char *text)
     return strncmp(text, "file:/", 6) == 0 || strncmp(text, "credential:", 11) == 0;
 }
 
+/* Everything else follows from the way to it: what the sandbox opens, too. */
+static enum kv_code check_tpm(const struct kv_config_slot *slot, const char *path,
+                              struct kv_err *err)
+{
+    if (slot->module != NULL || slot->module_sha256 != NULL || slot->uri != NULL ||
+        slot->init_args != NULL || slot->network != NULL || slot->environment_count > 0 ||
+        slot->readable_count > 0 || slot->writable_count > 0) {
+        return KV_REFUSE(
+            err, KV_E_CONFIG,
+            "%.80s: slot %s: beside tpm there is only pin, nothing of a PKCS#11 module", path,
+            slot->name);
+    }
+    if (strncmp(slot->tpm, "device:/", 8) != 0 && strncmp(slot->tpm, "swtpm:", 6) != 0 &&
+        strcmp(slot->tpm, "tabrmd") != 0) {
+        return KV_REFUSE(err, KV_E_CONFIG,
+                         "%.80s: slot %s: tpm is device:/PATH, swtpm:path=PATH or tabrmd", path,
+                         slot->name);
+    }
+    return is_source(slot->pin)
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_CONFIG,
+                           "%.60s: slot %s: pin must be file:/PATH or credential:NAME, never the "
+                           "PIN; a TPM has no pad of its own",
+                           path, slot->name);
+}
+
 static enum kv_code check_slot(const struct kv_config_slot *slot, const char *path,
                                struct kv_err *err)
 {
@@ -119,6 +146,13 @@ static enum kv_code check_slot(const struct kv_config_slot *slot, const char *pa
     if (!kv_id_valid(kv_bytes_str(slot->name))) {
         return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slots: name '%.40s' is not an id", path,
                          slot->name);
+    }
+    if (slot->tpm != NULL) {
+        return check_tpm(slot, path, err);
+    }
+    if (slot->module == NULL || slot->uri == NULL) {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: module and uri, or tpm, must be given",
+                         path, slot->name);
     }
     if (slot->module[0] != '/') {
         return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: module must be an absolute path", path,
@@ -237,4 +271,10 @@ const struct kv_config_slot *kv_config_slot(const struct kv_config *config, cons
         }
     }
     return NULL;
+}
+
+bool kv_config_tpm_folder(const char *state, const char *slot, char *out, size_t size)
+{
+    int n = snprintf(out, size, "%s/keeper/tpm/%s", state, slot);
+    return n > 0 && (size_t)n < size;
 }

@@ -17,9 +17,10 @@
 
 struct kv_config_slot {
     char *name;          /* id */
-    char *module;        /* absolute path of the PKCS#11 module */
+    char *module;        /* absolute path of the PKCS#11 module; NULL: a TPM */
     char *module_sha256; /* hex, or NULL */
-    char *uri;           /* PKCS#11 URI of the token */
+    char *uri;           /* PKCS#11 URI of the token; NULL: a TPM */
+    char *tpm;           /* the way to the TPM (TCTI); NULL: a PKCS#11 token */
     char *init_args;     /* pReserved of C_Initialize, or NULL */
     char **environment;  /* NAME=VALUE */
     unsigned environment_count;
@@ -60,5 +61,8 @@ void kv_config_free(struct kv_config *config);
 void kv_config_freep(struct kv_config **config);
 /* NULL if there is no slot of that name. */
 const struct kv_config_slot *kv_config_slot(const struct kv_config *config, const char *name);
+
+/* The folder of a TPM slot's key files; false: it does not fit. */
+bool kv_config_tpm_folder(const char *state, const char *slot, char *out, size_t size);
 
 #endif

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +84,10 @@ static bool change_account(const struct kv_slot_account *account)
     if (geteuid() != 0) {
         return true;
     }
-    return setgroups(0, NULL) == 0 && setresgid(account->gid, account->gid, account->gid) == 0 &&
+    /* with the groups that the keeper has from the agent, too (agent/children.c) */
+    const struct passwd *pw = getpwuid(account->uid);
+    int grouped = pw != NULL ? initgroups(pw->pw_name, account->gid) : setgroups(0, NULL);
+    return grouped == 0 && setresgid(account->gid, account->gid, account->gid) == 0 &&
            setresuid(account->uid, account->uid, account->uid) == 0;
 }
 

@@ -9,6 +9,7 @@
 #include <tss2/tss2_sys.h>
 #include <tss2/tss2_tctildr.h>
 
+#include "core/parse.h"
 #include "tpm/token.h"
 
 #define SRK_HANDLE   0x81000001U /* TCG TPM v2.0 Provisioning Guidance §7.8 */
@@ -114,6 +115,22 @@ static size_t way_of(const char *tcti)
 bool kv_tpm_tcti_known(const char *tcti)
 {
     return way_of(tcti) < KV_COUNT(ways);
+}
+
+bool kv_tpm_tcti_needs(const char *tcti, bool *unix_sockets, uint16_t *port)
+{
+    const char *text = strstr(tcti, "port=");
+    uint64_t number = 0;
+    *port = 0;
+    *unix_sockets = strncmp(tcti, "device:", 7) != 0 && text == NULL;
+    if (text != NULL) {
+        text += strlen("port=");
+        if (!kv_parse_u64(kv_bytes(text, strcspn(text, ",")), UINT16_MAX, &number) || number == 0) {
+            return false;
+        }
+        *port = (uint16_t)number;
+    }
+    return kv_tpm_tcti_known(tcti);
 }
 
 static enum kv_code flush_kind(ESYS_CONTEXT *esys, TSS2_SYS_CONTEXT *sys, uint32_t first,

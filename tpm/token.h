@@ -15,11 +15,15 @@
 /* Borrowed strings; what the configuration says of a slot. */
 struct kv_tpm_profile {
     const char *tcti;   /* device:/dev/tpmrm0, swtpm:path=…, tabrmd */
-    const char *folder; /* of the key files; its parent must exist */
+    const char *folder; /* of the key files; two levels of it are made */
 };
 
 /* Whether `tcti` names a way to a TPM that this layer knows. */
 bool kv_tpm_tcti_known(const char *tcti);
+
+/* What the way needs of a process that is confined after opening: a device stays open, all others
+ * are connected to again for each command. False: not a way that is known. */
+bool kv_tpm_tcti_needs(const char *tcti, bool *unix_sockets, uint16_t *port);
 
 /* Make the folder and, in it, what the login with `pin` is tried on. `label`: 1 to 32 visible ASCII
  * characters. Errors: KV_E_TOKEN_INITIALISED (nothing was changed), KV_E_LIMIT (label, PIN),

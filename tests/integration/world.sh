@@ -67,6 +67,17 @@ EOF
     chmod 0700 "$W/keeper"
 }
 
+world_slot_config() { # the slot `main` of the configuration, behind its name; a test may have another
+    cat <<EOF
+    module: $world_module
+    uri: "pkcs11:token=ksefvault"
+    environment: ["SOFTHSM2_CONF=$W/softhsm2.conf"]
+    readable: ["$W/softhsm2.conf"]
+    writable: ["$W/keeper/tokens"]
+    network: none
+EOF
+}
+
 world_config() {
     cat >"$W/ksefvault.yaml" <<EOF
 vault: ${WORLD_VAULT:-vault.example.com/test-nip-5265877635}
@@ -75,12 +86,7 @@ socket: $W/run/agent.sock
 log-slot: main
 slots:
   - name: main
-    module: $world_module
-    uri: "pkcs11:token=ksefvault"
-    environment: ["SOFTHSM2_CONF=$W/softhsm2.conf"]
-    readable: ["$W/softhsm2.conf"]
-    writable: ["$W/keeper/tokens"]
-    network: none
+$(world_slot_config)
     pin: "file:$W/pin/main"
 ksef:
   environment: test
@@ -138,6 +144,7 @@ world_slot() { kv slot init main --label ksefvault --so-pin-fd 8 --pin-fd 9 8<"$
 
 world_end() {
     agent_stop
+    [ "$(type -t world_token_end)" != function ] || world_token_end # of the test
     [ -z "${world_ksef_pid:-}" ] || kill "$world_ksef_pid" 2>/dev/null
     wait 2>/dev/null
     world_ksef_pid=

@@ -18,6 +18,10 @@
     "  environment: test\n"                                                                        \
     "  url: https://api-test.ksef.mf.gov.pl/v2\n"
 
+#define SLOT(text)                                                                                 \
+    "vault: a/b\nlog-slot: main\nslots:\n  - {name: main, " text "}\n"                             \
+    "ksef: {environment: test, url: https://x/v2}\n"
+
 static enum kv_code load(const char *text, struct kv_config **out, struct kv_err *err)
 {
     char path[] = "/tmp/kv-config-XXXXXX";
@@ -65,6 +69,12 @@ static void bad_files_are_refused_with_the_key_named(void **state)
          "pin: "
          "file:/p}\nksef: {environment: test, url: https://x/v2}\n",
          "module"},
+        {"neither a module nor a TPM", SLOT("pin: file:/p"), "or tpm"},
+        {"a module without a URI", SLOT("module: /m, pin: file:/p"), "uri"},
+        {"both", SLOT("tpm: \"device:/dev/tpmrm0\", module: /m, pin: file:/p"), "beside tpm"},
+        {"a TPM with a network", SLOT("tpm: tabrmd, network: none, pin: file:/p"), "beside tpm"},
+        {"a way that nobody knows", SLOT("tpm: \"cmd:ls\", pin: file:/p"), "tpm is"},
+        {"a TPM with a pad", SLOT("tpm: tabrmd, pin: protected"), "pin must be"},
         {"a PIN instead of its source",
          "vault: a/b\nlog-slot: main\nslots:\n  - {name: main, module: /m, uri: \"pkcs11:a=b\", "
          "pin: "
@@ -99,6 +109,22 @@ static void bad_files_are_refused_with_the_key_named(void **state)
     }
 }
 
+static void a_tpm_needs_its_way_and_a_pin(void **state)
+{
+    (void)state;
+    struct kv_err err = {.msg = ""};
+    struct kv_config *config = NULL;
+    char folder[64];
+    assert_int_equal(load(SLOT("tpm: \"swtpm:path=/run/tpm\", pin: file:/p"), &config, &err),
+                     KV_OK);
+    assert_string_equal(config->slots[0].tpm, "swtpm:path=/run/tpm");
+    assert_null(config->slots[0].module);
+    kv_config_free(config);
+    assert_true(kv_config_tpm_folder("/s", "main", folder, sizeof folder));
+    assert_string_equal(folder, "/s/keeper/tpm/main");
+    assert_false(kv_config_tpm_folder("/s", "main", folder, 5));
+}
+
 static void a_file_that_is_not_there_is_said_so(void **state)
 {
     (void)state;
@@ -130,6 +156,7 @@ int main(void)
         cmocka_unit_test(bad_files_are_refused_with_the_key_named),
         cmocka_unit_test(a_file_that_is_not_there_is_said_so),
         cmocka_unit_test(at_most_64_kib_are_read),
+        cmocka_unit_test(a_tpm_needs_its_way_and_a_pin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
