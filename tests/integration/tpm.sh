@@ -86,9 +86,10 @@ tpm_stop
 tpm_start another
 agent_start
 is "another TPM is told" wait_for 30 slot_is token.foreign
-agent_stop
 tpm_stop
 tpm_start
+is "… and the right one is taken again, by itself" wait_for 90 slot_is ready
+agent_stop
 chmod 0600 "$W/pin/main"
 printf 'not the PIN of this slot' >"$W/pin/main"
 agent_start
