@@ -493,18 +493,30 @@ enum kv_code kv_tpm_chip_random(struct kv_tpm_chip *chip, uint8_t *out, size_t l
 
 /* ---- files ---- */
 
+/* The library passes over a wrong length inside: only what it would write itself is taken. */
+static bool read_public(struct kv_bytes in, TPM2B_PUBLIC *out)
+{
+    uint8_t again[KV_TPM_PART_MAX];
+    size_t at = 0, len = 0;
+    return succeeded(Tss2_MU_TPM2B_PUBLIC_Unmarshal(in.ptr, in.len, &at, out)) &&
+           succeeded(Tss2_MU_TPM2B_PUBLIC_Marshal(out, again, sizeof again, &len)) &&
+           kv_bytes_equal(in, kv_bytes(again, len));
+}
+
+static bool read_private(struct kv_bytes in, TPM2B_PRIVATE *out)
+{
+    uint8_t again[KV_TPM_PART_MAX];
+    size_t at = 0, len = 0;
+    return succeeded(Tss2_MU_TPM2B_PRIVATE_Unmarshal(in.ptr, in.len, &at, out)) &&
+           succeeded(Tss2_MU_TPM2B_PRIVATE_Marshal(out, again, sizeof again, &len)) &&
+           kv_bytes_equal(in, kv_bytes(again, len));
+}
+
 enum kv_code kv_tpm_blob_parse(struct kv_bytes public, struct kv_bytes private,
                                struct kv_tpm_blob *out, struct kv_err *err)
 {
-    size_t at = 0, private_at = 0;
     struct kv_tpm_blob blob = {.public.size = 0};
-    bool good =
-        succeeded(Tss2_MU_TPM2B_PUBLIC_Unmarshal(public.ptr, public.len, &at, &blob.public)) &&
-        at == public.len &&
-        succeeded(Tss2_MU_TPM2B_PRIVATE_Unmarshal(private.ptr, private.len, &private_at,
-                                                  &blob.private)) &&
-        private_at == private.len;
-    if (!good) {
+    if (!read_public(public, &blob.public) || !read_private(private, &blob.private)) {
         return KV_REFUSE(err, KV_E_TOKEN_KEY_DAMAGED, "a key file does not hold a key of a TPM");
     }
     *out = blob;
