@@ -48,6 +48,7 @@ struct cli {
     struct cli_value values[CLI_VALUES_MAX];
     size_t value_count;
     bool json;
+    bool answered; /* the command's JSON is printed although it failed: no problem object follows */
     bool terminal; /* standard error is one: progress may be shown */
     const char *socket_path;
     const char *config_path;
@@ -61,7 +62,8 @@ struct cli {
 /* ---- options.c ---- */
 extern const struct cli_option cli_global_options[];
 /* Read the command line behind the program's name. Sets cli->verb and the values; for --help,
- * --version and `help`, cli->verb is the pseudo verb that shows it. Error: KV_E_USAGE. */
+ * --version and `help`, cli->verb is the pseudo verb that shows it. Error: KV_E_USAGE; cli->json is
+ * set all the same. */
 KV_MUST_USE enum kv_code cli_read(struct cli *cli, int argc, char **argv, struct kv_err *err);
 /* The option's value, NULL if it was not given; of a flag, "". */
 const char *cli_get(const struct cli *cli, const char *name);

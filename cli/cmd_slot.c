@@ -277,6 +277,7 @@ static enum kv_code run_check(struct cli *cli, struct kv_err *err)
     if (cli->json) {
         json_t *object = json_pack("{s:b,s:O}", "ok", code == KV_OK, "checks", rows);
         cli_put_json(object);
+        cli->answered = true;
         json_decref(object);
     } else if (json_array_size(rows) > 0) {
         cli_put_table(rows, columns, "");

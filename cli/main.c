@@ -1,41 +1,11 @@
 /* ksefvault: the command line for people, and with --json for programs. */
 #include "cli/cli.h"
 #include "cli/out.h"
+#include "cli/report.h"
 
 #include <locale.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* `ksefvault: <sentence> [code]`, who can lift it, what to do next. */
-static void report(const struct cli *cli, const struct kv_err *err)
-{
-    const struct kv_code_row *row = kv_code_row(err->code);
-    const char *next = cli_str(cli->problem, "next");
-    char cause[128];
-    kv_cause_text(err->cause, cause, sizeof cause);
-    fputs("ksefvault: ", stderr);
-    cli_put(stderr, kv_bytes_str(err->msg[0] == '\0' ? row->what : err->msg));
-    fprintf(stderr, "%s%s%s [%s]\n", cause[0] == '\0' ? "" : " (", cause,
-            cause[0] == '\0' ? "" : ")", row->word);
-    const json_t *who = cli_member(cli->problem, "who");
-    if (who != NULL) {
-        KV_CLEANUP(kv_freep) char *text = cli_text_of(who);
-        fputs("who: ", stderr);
-        cli_put(stderr, kv_bytes_str(text));
-        fputc('\n', stderr);
-    }
-    fputs("next: ", stderr);
-    if (err->code == KV_E_USAGE && cli->verb != NULL) {
-        fprintf(stderr, "ksefvault %s%s%s --help\n", cli->verb->noun,
-                cli->verb->verb == NULL ? "" : " ", cli->verb->verb == NULL ? "" : cli->verb->verb);
-    } else {
-        cli_put(stderr, kv_bytes_str(next[0] == '\0' ? row->next : next));
-        fputc('\n', stderr);
-    }
-    if (cli->json && cli->problem != NULL) {
-        cli_put_json(cli->problem);
-    }
-}
 
 int main(int argc, char **argv)
 {
@@ -49,7 +19,12 @@ int main(int argc, char **argv)
     }
     status = code == KV_OK ? cli.exit : (int)kv_code_row(code)->exit;
     if (code != KV_OK) {
-        report(&cli, &err);
+        json_t *problem = cli_problem(&cli, &err);
+        cli_report(problem, &err, stderr);
+        if (cli.json && !cli.answered) {
+            cli_put_json(problem);
+        }
+        json_decref(problem);
     }
     if (fflush(stdout) != 0 || ferror(stdout)) {
         perror("ksefvault: standard output");

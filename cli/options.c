@@ -182,11 +182,11 @@ static enum kv_code check_complete(const struct cli *cli, struct kv_err *err)
     return KV_OK;
 }
 
-/* --help anywhere wins over everything else that is wrong with the line. */
-static bool wants_help(int argc, char **argv)
+/* The option stands anywhere, however wrong the rest of the line is. */
+static bool stands(const char *option, int argc, char **argv)
 {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0) {
+        if (strcmp(argv[i], option) == 0) {
             return true;
         }
     }
@@ -224,7 +224,8 @@ enum kv_code cli_read(struct cli *cli, int argc, char **argv, struct kv_err *err
         cli->verb = &version_verb;
         return KV_OK;
     }
-    if (wants_help(argc, argv)) {
+    cli->json = stands("--json", argc, argv); /* for what is wrong with the line */
+    if (stands("--help", argc, argv)) {       /* wins over everything that is wrong */
         return read_help(cli, argc, argv, err);
     }
     for (int i = 0; i < argc; i++) {

@@ -154,6 +154,18 @@ refused "founding what is founded" vault.already-founded 409
 
 is "the trail verifies" verify
 
+# ---- what the command line can see by itself ----
+
+problem() { # SENTENCE CODE PATTERN ARGUMENTS…: the problem object on standard output, as the agent's
+    local sentence=$1 wanted=$2 pattern=$3; shift 3
+    "$BIN/ksefvault" --socket "${SOCKET:-$W/run/agent.sock}" --config "$W/ksefvault.yaml" "$@" --json >"$W/out" 2>"$W/err"
+    is "$sentence [$wanted]" holds '.code == $c and (.detail | test($p)) and (.title | length > 0) and (.retry | length > 0) and (.next | length > 0)' \
+        --arg c "$wanted" --arg p "$pattern" <"$W/out"
+}
+SOCKET=$W/none.sock problem "no agent" agent.unreachable "none.sock" status
+problem "no such file" input.not-found "nothing-here" policy check "$W/nothing-here"
+problem "no such option" input.usage "--nonsense" grant list --nonsense
+
 # ---- renewing, and comparing policies ----
 
 old=$(new_grant erp-1 --context $INTERNAL --hours 2 --rate 100/h) || die "no grant"

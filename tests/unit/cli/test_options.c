@@ -155,6 +155,29 @@ static void help_wins_over_what_else_is_wrong(void **state)
     free(cli);
 }
 
+static void json_is_known_before_the_rest_of_the_line_is_understood(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        bool json;
+    } rows[] = {{"grant list --nonsense --json", true},
+                {"--json nonsense", true},
+                {"grant list --nonsense", false},
+                {"nonsense -- --json", false}};
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        struct cli *cli = calloc(1, sizeof *cli);
+        struct kv_err err;
+        char line[64];
+        (void)snprintf(line, sizeof line, "%s", rows[i].line);
+
+        assert_int_equal(read_line(cli, line, &err), KV_E_USAGE);
+
+        assert_int_equal(cli->json, rows[i].json);
+        free(cli);
+    }
+}
+
 static void numbers_are_read_strictly(void **state)
 {
     (void)state;
@@ -212,6 +235,7 @@ int main(void)
         cmocka_unit_test(a_line_that_is_not_understood_is_refused),
         cmocka_unit_test(the_number_of_values_is_limited),
         cmocka_unit_test(help_wins_over_what_else_is_wrong),
+        cmocka_unit_test(json_is_known_before_the_rest_of_the_line_is_understood),
         cmocka_unit_test(numbers_are_read_strictly),
         cmocka_unit_test(every_verb_can_be_explained),
     };
