@@ -52,7 +52,7 @@ static enum kv_code run_import(struct cli *cli, struct kv_err *err)
     if (cli_request(cli, KV_ACTION_CREDENTIAL_IMPORT, &draft, err) != KV_OK) {
         return err->code;
     }
-    cli_draft_add(draft, KV_KEY_CREDENTIAL, cli_operand(cli, 0));
+    cli_draft_operand(draft, cli, KV_KEY_CREDENTIAL);
     cli_draft_add(draft, KV_KEY_KIND, "token");
     cli_draft_add(draft, KV_KEY_KEY_TYPE, NULL);
     cli_draft_option(draft, cli, KV_KEY_SLOT, "slot");
@@ -149,7 +149,7 @@ static enum kv_code run_generate(struct cli *cli, struct kv_err *err)
     if (cli_request(cli, KV_ACTION_CREDENTIAL_CREATE, &draft, err) != KV_OK) {
         return err->code;
     }
-    cli_draft_add(draft, KV_KEY_CREDENTIAL, cli_operand(cli, 0));
+    cli_draft_operand(draft, cli, KV_KEY_CREDENTIAL);
     cli_draft_option(draft, cli, KV_KEY_KIND, "kind");
     cli_draft_option(draft, cli, KV_KEY_KEY_TYPE, "key-type");
     cli_draft_option(draft, cli, KV_KEY_SLOT, "slot");

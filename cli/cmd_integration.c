@@ -91,7 +91,7 @@ static char *line_of(const json_t *value)
 static enum kv_code add_terms(struct cli_draft *draft, const struct cli *cli, const json_t *now,
                               const char *exe_sha256, struct kv_err *err)
 {
-    cli_draft_add(draft, KV_KEY_INTEGRATION, cli_operand(cli, 0));
+    cli_draft_operand(draft, cli, KV_KEY_INTEGRATION);
     for (size_t i = 0; i < KV_COUNT(terms); i++) {
         const struct term *t = &terms[i];
         const char *value = cli_get(cli, t->option);
@@ -100,7 +100,7 @@ static enum kv_code add_terms(struct cli_draft *draft, const struct cli *cli, co
         } else if (value != NULL && t->list) {
             cli_draft_list(draft, cli, t->key, t->option);
         } else if (value != NULL) {
-            cli_draft_add(draft, t->key, value);
+            cli_draft_option(draft, cli, t->key, t->option);
         } else if (now != NULL) {
             KV_CLEANUP(kv_freep) char *line = line_of(json_object_get(now, t->member));
             cli_draft_add(draft, t->key, line);

@@ -25,7 +25,7 @@ static enum kv_code run_enrol(struct cli *cli, struct kv_err *err)
     if (cli_request(cli, KV_ACTION_KEY_ENROL, &draft, err) != KV_OK) {
         return err->code;
     }
-    cli_draft_add(draft, KV_KEY_PERSON, cli_operand(cli, 0));
+    cli_draft_operand(draft, cli, KV_KEY_PERSON);
     cli_draft_option(draft, cli, KV_KEY_REPLACES_KEY, "replaces");
     return cli_draft_new_key(cli, draft, err) == KV_OK ? cli_deliver(cli, draft, err) : err->code;
 }

@@ -40,7 +40,7 @@ static const struct cli_option quorum_options[] = {
 static void add_person(struct cli_draft *draft, const struct cli *cli)
 {
     const char *organisation = cli_get(cli, "organisation");
-    cli_draft_add(draft, KV_KEY_PERSON, cli_operand(cli, 0));
+    cli_draft_operand(draft, cli, KV_KEY_PERSON);
     cli_draft_add(draft, KV_KEY_ORGANISATION, organisation == NULL ? "own" : organisation);
     cli_draft_option(draft, cli, KV_KEY_CONTRACT_END, "contract-end");
     cli_draft_list(draft, cli, KV_KEY_BUSINESS_DUTIES, "business-duties");

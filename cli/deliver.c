@@ -7,6 +7,15 @@
 
 #include <stdlib.h>
 
+/* Values that do not agree with each other came from the command line; its author knows no lines.
+ */
+static enum kv_code blame_command(struct kv_err *err)
+{
+    const struct kv_err found = *err;
+    const char *behind = strncmp(found.msg, "line ", 5) == 0 ? strstr(found.msg, ": ") : NULL;
+    return KV_REFUSE(err, KV_E_USAGE, "%s", behind == NULL ? found.msg : behind + 2);
+}
+
 static enum kv_code compose(struct cli_draft *draft, struct kv_err *err)
 {
     bool act = false;
@@ -21,8 +30,9 @@ static enum kv_code compose(struct cli_draft *draft, struct kv_err *err)
         *err = draft->failure;
         return err->code;
     }
-    return act ? kv_compose_act(draft->lines, draft->count, &draft->text, err)
-               : kv_compose_request(draft->lines, draft->count, &draft->text, err);
+    enum kv_code code = act ? kv_compose_act(draft->lines, draft->count, &draft->text, err)
+                            : kv_compose_request(draft->lines, draft->count, &draft->text, err);
+    return code == KV_E_STMT_VALUE ? blame_command(err) : code;
 }
 
 static void put_text(const char *label, const char *text)

@@ -3,12 +3,14 @@
 #include "cli/out.h"
 #include "core/parse.h"
 #include "ledger/side.h"
+#include "policy/statement_value.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define LIST_MAX 64
+#define LIST_MAX   64
+#define TARGET_LEN 160
 
 const struct cli_option cli_request_options[] = {
     {"reason", "TEXT", CLI_REQUIRED, "why; shown to those who approve, kept beside the ledger"},
@@ -94,10 +96,77 @@ void cli_draft_add_time(struct cli_draft *draft, enum kv_key key, int64_t ms)
     cli_draft_add(draft, key, text);
 }
 
+/* What there is to choose from, behind a complaint; "" where its sentence says enough. */
+static void add_choices(enum kv_key key, struct kv_buf *out)
+{
+    if (key == KV_KEY_KIND) {
+        kv_buf_add_format(out, ": %s or %s", kv_cred_kind_word(KV_CRED_AUTH_CERTIFICATE),
+                          kv_cred_kind_word(KV_CRED_OFFLINE_CERTIFICATE));
+    }
+    for (int i = KV_OP_NONE + 1; key == KV_KEY_OPERATIONS && i < KV_OP_COUNT; i++) {
+        kv_buf_add_format(out, "%s%s", out->len == 0 ? ": " : ", ", kv_op_word((enum kv_op)i));
+    }
+    bool duty = key == KV_KEY_DUTY || key == KV_KEY_DUTY_FROM || key == KV_KEY_DUTY_TO;
+    for (int i = KV_DUTY_UNKNOWN + 1; duty && i < KV_DUTY_COUNT; i++) {
+        kv_buf_add_format(out, "%s%s", out->len == 0 ? ": " : ", ", kv_duty_word((enum kv_duty)i));
+    }
+}
+
+/* A word of the command line, or an element of a list in it, has the form of its line. `name` is
+ * what the person knows it by: "--rate". */
+static enum kv_code check_word(enum kv_key key, const char *name, const char *word,
+                               struct kv_err *err)
+{
+    const char *complaint = NULL;
+    if (key == KV_KEY_CONTEXT || key == KV_KEY_CONTEXTS) {
+        enum kv_code code = kv_context_parse(kv_bytes_str(word), NULL, err);
+        if (code == KV_OK || code == KV_E_INPUT_NIP) {
+            return code == KV_OK ? KV_OK : kv_wrap(err, "%s '%.64s'", name, word);
+        }
+        complaint = "is no KSeF context like Nip:5265877635";
+    } else if (key == KV_KEY_BUSINESS_DUTIES) {
+        complaint = kv_value_complaint(KV_KEY_PERSON, kv_bytes_str(word));
+    } else {
+        complaint = kv_value_complaint(key, kv_bytes_str(word));
+    }
+    if (complaint == NULL) {
+        return KV_OK;
+    }
+    struct kv_buf choices;
+    kv_buf_init(&choices, 256);
+    add_choices(key, &choices);
+    enum kv_code code =
+        KV_REFUSE(err, KV_E_USAGE, "%s '%.40s' %s%s", name, word,
+                  key == KV_KEY_OPERATIONS ? "is no operation" : complaint, kv_buf_str(&choices));
+    kv_buf_clear(&choices);
+    return code;
+}
+
+static void check_option(struct cli_draft *draft, enum kv_key key, const char *option,
+                         const char *word)
+{
+    struct kv_err err;
+    char name[64];
+    (void)snprintf(name, sizeof name, "--%s", option);
+    fail(draft, check_word(key, name, word, &err), &err);
+}
+
 void cli_draft_option(struct cli_draft *draft, const struct cli *cli, enum kv_key key,
                       const char *option)
 {
-    cli_draft_add(draft, key, cli_get(cli, option));
+    const char *value = cli_get(cli, option);
+    if (value != NULL) {
+        check_option(draft, key, option, value);
+    }
+    cli_draft_add(draft, key, value);
+}
+
+void cli_draft_operand(struct cli_draft *draft, const struct cli *cli, enum kv_key key)
+{
+    struct kv_err err;
+    const char *value = cli_operand(cli, 0);
+    fail(draft, check_word(key, kv_key_word(key), value, &err), &err);
+    cli_draft_add(draft, key, value);
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -136,6 +205,11 @@ void cli_draft_list(struct cli_draft *draft, const struct cli *cli, enum kv_key 
     if (joined.failed || count == LIST_MAX) {
         struct kv_err err;
         fail(draft, KV_REFUSE(&err, KV_E_LIMIT, "--%s: the list is too long", option), &err);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(items[i], "-") != 0) { /* which alone stands for no list */
+            check_option(draft, key, option, items[i]);
+        }
     }
     cli_draft_add(draft, key, joined.len == 0 ? NULL : kv_buf_str(&joined));
     kv_buf_clear(&joined);
@@ -234,6 +308,7 @@ static enum kv_code begin(struct cli *cli, struct cli_draft *draft, struct cli_f
     }
     draft->now_ms = facts->now_ms - facts->now_ms % KV_SECOND_MS;
     memcpy(draft->checkpoint, facts->checkpoint, sizeof draft->checkpoint);
+    check_option(draft, KV_KEY_ACTOR, "as", draft->signer.person);
     cli_draft_add(draft, KV_KEY_VAULT, facts->vault);
     cli_draft_commit(draft, cli, KV_KEY_REASON_COMMITMENT, "reason", "reason");
     cli_draft_add_time(draft, KV_KEY_ISSUED, draft->now_ms);
@@ -263,17 +338,31 @@ enum kv_code cli_request(struct cli *cli, enum kv_action action, struct cli_draf
     return KV_OK;
 }
 
+/* `NOUN ID`, as a line `target` has it. */
+static enum kv_code print_target(const char *noun, const char *id, char out[static TARGET_LEN],
+                                 struct kv_err *err)
+{
+    struct kv_target target;
+    int n = snprintf(out, TARGET_LEN, "%s %s", noun, id);
+    if (n > 0 && n < TARGET_LEN && kv_target_parse(kv_bytes_str(out), &target)) {
+        return KV_OK;
+    }
+    const char *form = "[a-z0-9][a-z0-9._-]{0,62}";
+    if (strcmp(noun, "key") == 0) {
+        form = "ssh:SHA256: and 43 characters, as `ksefvault person list` has it";
+    } else if (strcmp(noun, "grant") == 0 || strcmp(noun, "request") == 0) {
+        form = "26 letters and digits, as the list of them has it";
+    }
+    return KV_REFUSE(err, KV_E_USAGE, "'%.64s' is no id of a %s: %s", id, noun, form);
+}
+
 enum kv_code cli_act(struct cli *cli, enum kv_act act, const char *noun, const char *id,
                      struct cli_draft **out, struct kv_err *err)
 {
     KV_CLEANUP(cli_draft_freep) struct cli_draft *draft = cli_draft_new();
     struct cli_facts facts;
-    char target[160];
-    int n = snprintf(target, sizeof target, "%s %s", noun, id);
-    if (n < 0 || n >= (int)sizeof target) {
-        return KV_REFUSE(err, KV_E_USAGE, "'%.64s...' is too long", id);
-    }
-    if (begin(cli, draft, &facts, err) != KV_OK) {
+    char target[TARGET_LEN];
+    if (print_target(noun, id, target, err) != KV_OK || begin(cli, draft, &facts, err) != KV_OK) {
         return err->code;
     }
     cli_draft_add(draft, KV_KEY_ACT, kv_act_word(act));
@@ -289,12 +378,9 @@ enum kv_code cli_act(struct cli *cli, enum kv_act act, const char *noun, const c
 enum kv_code cli_resume(struct cli *cli, const char *noun, struct kv_err *err)
 {
     KV_CLEANUP(cli_draft_freep) struct cli_draft *draft = NULL;
-    char target[160];
-    int n = snprintf(target, sizeof target, "%s %s", noun, cli_operand(cli, 0));
-    if (n < 0 || n >= (int)sizeof target) {
-        return KV_REFUSE(err, KV_E_USAGE, "'%.64s...' is too long", cli_operand(cli, 0));
-    }
-    if (cli_request(cli, KV_ACTION_RESUME, &draft, err) != KV_OK) {
+    char target[TARGET_LEN];
+    if (print_target(noun, cli_operand(cli, 0), target, err) != KV_OK ||
+        cli_request(cli, KV_ACTION_RESUME, &draft, err) != KV_OK) {
         return err->code;
     }
     cli_draft_add(draft, KV_KEY_TARGET, target);

@@ -34,10 +34,14 @@ void cli_draft_freep(struct cli_draft **draft);
 void cli_draft_add(struct cli_draft *draft, enum kv_key key, const char *value);
 void cli_draft_add_n(struct cli_draft *draft, enum kv_key key, uint32_t n, const char *value);
 void cli_draft_add_time(struct cli_draft *draft, enum kv_key key, int64_t ms);
-/* The option's value as a line, "-" if it was not given. */
+/* The option's value as a line, "-" if it was not given. What has not the form of the line is
+ * refused by the option's name: KV_E_USAGE, KV_E_INPUT_NIP. */
 void cli_draft_option(struct cli_draft *draft, const struct cli *cli, enum kv_key key,
                       const char *option);
-/* The values of an option that may be repeated (and hold commas), sorted and joined. */
+/* The same for the first operand. */
+void cli_draft_operand(struct cli_draft *draft, const struct cli *cli, enum kv_key key);
+/* The values of an option that may be repeated (and hold commas), each checked, sorted and joined.
+ */
 void cli_draft_list(struct cli_draft *draft, const struct cli *cli, enum kv_key key,
                     const char *option);
 /* A salted commitment to the option's text, whose row travels beside; "-" if not given. */

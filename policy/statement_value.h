@@ -1,5 +1,5 @@
 /* Check (3) of policy/statement.h: the form of each value, and the rules that tie values of one
- * text to each other. Only for policy/statement.c. */
+ * text to each other. For policy/statement.c, and for who makes a text from what a person typed. */
 #ifndef KV_POLICY_STATEMENT_VALUE_H
 #define KV_POLICY_STATEMENT_VALUE_H
 

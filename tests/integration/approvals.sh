@@ -162,9 +162,20 @@ problem() { # SENTENCE CODE PATTERN ARGUMENTS…: the problem object on standard
     is "$sentence [$wanted]" holds '.code == $c and (.detail | test($p)) and (.title | length > 0) and (.retry | length > 0) and (.next | length > 0)' \
         --arg c "$wanted" --arg p "$pattern" <"$W/out"
 }
+typed=(--reason "A test" --as cus-01 --key "$W/people/cus-01")
+generate=(credential generate ksef-new --key-type ec-p256 --slot main --environment test --business-owner fin-01 --custodian cus-01 "${typed[@]}")
+grant=(grant request --credential ksef-auth --integration erp-1 --context $NIP "${typed[@]}")
 SOCKET=$W/none.sock problem "no agent" agent.unreachable "none.sock" status
 problem "no such file" input.not-found "nothing-here" policy check "$W/nothing-here"
 problem "no such option" input.usage "--nonsense" grant list --nonsense
+problem "a mistyped NIP" input.nip-checksum "--context 'Nip:5265877636'" "${generate[@]}" --kind auth-certificate --context Nip:5265877636
+problem "a kind that does not exist" input.usage "--kind 'auth' .*auth-certificate or offline-certificate" "${generate[@]}" --kind auth --context $NIP
+problem "a kind that is not generated" input.usage "^[^0-9]*$" "${generate[@]}" --kind token --context $NIP
+problem "a rate without its time" input.usage "--rate '5' is not a rate like 120/h" "${grant[@]}" --operation auth.xades --rate 5
+problem "an operation that does not exist" input.usage "--operation 'foo' .*auth.xades" "${grant[@]}" --operation foo
+problem "a key that is none" input.usage "'nope' is no id of a key" key retire nope "${typed[@]}"
+problem "a grant that is none" input.usage "'nope' is no id of a grant" grant suspend nope "${typed[@]}"
+is "… and the help of that command is named" grep -qx 'next: ksefvault grant suspend --help' "$W/err"
 
 # ---- renewing, and comparing policies ----
 

@@ -46,10 +46,88 @@ static void lists_are_sorted_bytewise_and_say_things_once(void **state)
         struct cli *cli = with(rows[i].options);
         KV_CLEANUP(cli_draft_freep) struct cli_draft *draft = cli_draft_new();
 
-        cli_draft_list(draft, cli, KV_KEY_OPERATIONS, "operation");
+        cli_draft_list(draft, cli, KV_KEY_BUSINESS_DUTIES, "operation");
 
-        assert_true(kv_bytes_is(line_of(draft, KV_KEY_OPERATIONS), rows[i].want));
+        assert_true(kv_bytes_is(line_of(draft, KV_KEY_BUSINESS_DUTIES), rows[i].want));
         assert_int_equal(draft->failure.code, KV_OK);
+        free(cli);
+    }
+}
+
+static void a_word_without_the_form_of_its_line_is_refused_by_its_option(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *options[4];
+        enum kv_key key;
+        bool list;
+        enum kv_code code;
+        const char *says;
+    } rows[] = {
+        {{"rate", "5"}, KV_KEY_RATE, false, KV_E_USAGE, "--rate '5' is not a rate like 120/h"},
+        {{"kind", "auth"}, KV_KEY_KIND, false, KV_E_USAGE, "auth-certificate or offline-"},
+        {{"duty", "boss"}, KV_KEY_DUTY, false, KV_E_USAGE, ": -, finance, custodian, auditor, "},
+        {{"context", "Nip:5265877636"}, KV_KEY_CONTEXTS, true, KV_E_INPUT_NIP, "--context 'Nip:"},
+        {{"context", "Nip:5265877636"}, KV_KEY_CONTEXT, false, KV_E_INPUT_NIP, "--context 'Nip:"},
+        {{"context", "5265877635"}, KV_KEY_CONTEXTS, true, KV_E_USAGE, "like Nip:5265877635"},
+        {{"operation", "session.open,foo"},
+         KV_KEY_OPERATIONS,
+         true,
+         KV_E_USAGE,
+         "--operation 'foo' is no operation: auth.token, auth.xades, "},
+        {{"business-duties", "Sales"}, KV_KEY_BUSINESS_DUTIES, true, KV_E_USAGE, "is not an id"},
+        {{"rate", "120/h"}, KV_KEY_RATE, false, KV_OK, ""},
+        {{"context", "Nip:5265877635"}, KV_KEY_CONTEXTS, true, KV_OK, ""},
+        {{"duty", "-"}, KV_KEY_DUTY, false, KV_OK, ""},
+        {{"operation", "-"}, KV_KEY_OPERATIONS, true, KV_OK, ""},
+    };
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        struct cli *cli = with(rows[i].options);
+        KV_CLEANUP(cli_draft_freep) struct cli_draft *draft = cli_draft_new();
+
+        (rows[i].list ? cli_draft_list : cli_draft_option)(draft, cli, rows[i].key,
+                                                           rows[i].options[0]);
+
+        assert_int_equal(draft->failure.code, rows[i].code);
+        assert_non_null(strstr(draft->failure.msg, rows[i].says));
+        free(cli);
+    }
+}
+
+static void an_operand_that_is_no_id_is_refused(void **state)
+{
+    (void)state;
+    struct cli *cli = calloc(1, sizeof *cli);
+    KV_CLEANUP(cli_draft_freep) struct cli_draft *draft = cli_draft_new();
+    assert_non_null(cli);
+    cli->values[cli->value_count++] = (struct cli_value){NULL, "Not An Id"};
+
+    cli_draft_operand(draft, cli, KV_KEY_CREDENTIAL);
+
+    assert_int_equal(draft->failure.code, KV_E_USAGE);
+    assert_non_null(strstr(draft->failure.msg, "credential 'Not An Id' is not an id"));
+    free(cli);
+}
+
+static void an_act_on_what_is_no_id_is_refused_before_anything_is_asked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *noun, *says;
+    } rows[] = {{"key", "'nope!' is no id of a key: ssh:SHA256:"},
+                {"grant", "'nope!' is no id of a grant: 26 "},
+                {"person", "'nope!' is no id of a person: [a-z0-9]"}};
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        struct cli *cli = calloc(1, sizeof *cli);
+        struct cli_draft *draft = NULL;
+        struct kv_err err;
+        assert_non_null(cli);
+
+        assert_int_equal(cli_act(cli, KV_ACT_SUSPEND, rows[i].noun, "nope!", &draft, &err),
+                         KV_E_USAGE);
+
+        assert_null(draft);
+        assert_non_null(strstr(err.msg, rows[i].says));
         free(cli);
     }
 }
@@ -174,6 +252,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_are_sorted_bytewise_and_say_things_once),
+        cmocka_unit_test(a_word_without_the_form_of_its_line_is_refused_by_its_option),
+        cmocka_unit_test(an_operand_that_is_no_id_is_refused),
+        cmocka_unit_test(an_act_on_what_is_no_id_is_refused_before_anything_is_asked),
         cmocka_unit_test(a_list_that_is_too_long_fails_when_the_text_is_made),
         cmocka_unit_test(a_commitment_is_opened_by_its_row),
         cmocka_unit_test(the_same_reason_has_another_commitment_each_time),
