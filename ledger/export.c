@@ -274,6 +274,10 @@ static enum kv_code write_proofs(const struct job *job, struct kv_err *err)
     for (size_t i = 0; code == KV_OK && i < job->proof_count; i++) {
         uint64_t seq = job->proofs[i];
         uint64_t size = job->has_checkpoint ? job->checkpoint.size : 0;
+        if (seq >= kv_tree_size(job->tree)) {
+            return KV_REFUSE(err, KV_E_NOT_FOUND, "there is no record %llu: the ledger has %llu",
+                             (unsigned long long)seq, (unsigned long long)kv_tree_size(job->tree));
+        }
         if (seq >= size || size > kv_tree_size(job->tree)) {
             return KV_REFUSE(err, KV_E_LEDGER_COVER, "record %llu is not under the checkpoint",
                              (unsigned long long)seq);
@@ -415,6 +419,23 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
+/* The folder that becomes the target. One that an export left when it was cut short is removed. */
+static enum kv_code make_partial(const char *partial, struct kv_err *err)
+{
+    struct stat st;
+    if (mkdir(partial, 0700) == 0) {
+        return KV_OK;
+    }
+    if (errno == EEXIST && lstat(partial, &st) == 0 && S_ISDIR(st.st_mode) &&
+        nftw(partial, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 && mkdir(partial, 0700) == 0) {
+        return KV_OK;
+    }
+    return errno == EEXIST
+               ? KV_REFUSE(err, KV_E_USAGE,
+                           "'%.100s' exists and is no folder of an export; move it away", partial)
+               : KV_FAIL(err, KV_E_IO, KV_ERRNO, "'%.100s' cannot be made", partial);
+}
+
 static enum kv_code open_job(struct job *job, const char *ledger_path, struct kv_err *err)
 {
     kv_buf_init(&job->csv_line, 65536);
@@ -442,11 +463,10 @@ enum kv_code kv_export(const struct kv_export_options *options, struct kv_export
         return KV_REFUSE(err, KV_E_USAGE, "'%.100s' exists already", options->target_path);
     }
     enum kv_code code = open_job(&job, options->ledger_path, err);
-    if (code == KV_OK && mkdir(partial, 0700) != 0) {
-        code = errno == EEXIST
-                   ? KV_REFUSE(err, KV_E_USAGE, "'%.100s' exists already", partial)
-                   : KV_FAIL(err, KV_E_IO, KV_ERRNO, "'%.100s' cannot be made", partial);
-    } else if (code == KV_OK) {
+    if (code == KV_OK) {
+        code = make_partial(partial, err);
+    }
+    if (code == KV_OK) {
         code = fill(&job, partial, err);
         if (code == KV_OK &&
             renameat2(AT_FDCWD, partial, AT_FDCWD, options->target_path, RENAME_NOREPLACE) != 0) {
@@ -468,8 +488,10 @@ enum kv_code kv_prove(const char *ledger_path, const uint64_t *seqs, size_t coun
                       const char *target_path, struct kv_err *err)
 {
     struct job job = {.to_fd = -1, .proof_folder = "", .proofs = seqs, .proof_count = count};
+    bool made = false;
     enum kv_code code = open_job(&job, ledger_path, err);
     if (code == KV_OK) {
+        made = mkdir(target_path, 0755) == 0; /* what else is wrong with it, open tells */
         job.to_fd = open(target_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         code = job.to_fd < 0
                    ? KV_FAIL(err, KV_E_IO, KV_ERRNO, "'%.100s' cannot be opened", target_path)
@@ -477,6 +499,9 @@ enum kv_code kv_prove(const char *ledger_path, const uint64_t *seqs, size_t coun
     }
     if (code == KV_OK) {
         code = write_proofs(&job, err);
+    }
+    if (code != KV_OK && made) {
+        (void)rmdir(target_path); /* only if nothing was written */
     }
     job_clear(&job);
     return code;

@@ -30,14 +30,15 @@ struct kv_export_result {
     struct kv_hash root;
 };
 
-/* Errors: KV_E_USAGE (target exists), KV_E_NOT_FOUND (no ledger), KV_E_LEDGER_COVER (proof of a
- * record that is not covered), KV_E_LEDGER_RECORD, KV_E_LEDGER_BLOB, KV_E_IO, the callbacks' own.
- * On failure nothing is left under the target's name. */
+/* Errors: KV_E_USAGE (target exists), KV_E_NOT_FOUND (no ledger, proof of a record that is not
+ * there), KV_E_LEDGER_COVER (… that is not covered), KV_E_LEDGER_RECORD, KV_E_LEDGER_BLOB, KV_E_IO,
+ * the callbacks' own. On failure nothing is left under the target's name; what a run that was cut
+ * short left as `<target>.partial` is removed. */
 KV_MUST_USE enum kv_code kv_export(const struct kv_export_options *options,
                                    struct kv_export_result *result, struct kv_err *err);
 
-/* Write `<seq>.json` and `<seq>.tlog-proof` for each of seqs[] into the existing folder
- * `target_path`: `ledger prove`. Errors as kv_export. */
+/* Write `<seq>.json` and `<seq>.tlog-proof` for each of seqs[] into the folder
+ * `target_path`, which is made if only its parent is there: `ledger prove`. Errors as kv_export. */
 KV_MUST_USE enum kv_code kv_prove(const char *ledger_path, const uint64_t *seqs, size_t count,
                                   const char *target_path, struct kv_err *err);
 

@@ -95,6 +95,10 @@ done
 
 isnt "another account can't export the ledger" as kv-other "$BIN/ksefvault" --socket "$W/run/agent.sock" \
     --config "$W/ksefvault.yaml" ledger export "$W/stolen"
+is "a proof makes its folder" kv ledger prove 3 --out "$W/proofs"
+is "… with the record in it" test -s "$W/proofs/3.json" -a -s "$W/proofs/3.tlog-proof"
+beyond() { kv ledger prove 999999 --out "$W/beyond" --json | holds '.code == "input.not-found"'; }
+is "what is not there will not be there in a second" beyond
 is "the export was noted" grep -q '"ev":"export.made"' <(records)
 isnt "an export does not overwrite" kv ledger export "$E"
 finish

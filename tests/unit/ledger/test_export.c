@@ -209,6 +209,52 @@ static void a_failed_export_leaves_nothing(void **state)
     folder_free(&t.parent);
 }
 
+static void proofs_make_their_folder(void **state)
+{
+    (void)state;
+    static const uint64_t seqs[] = {72, 77};
+    struct folder f = vector_ledger();
+    struct target t = target_new();
+    struct kv_err err = {0};
+    assert_int_equal(kv_prove(f.path, &seqs[1], 1, t.path, &err), KV_E_NOT_FOUND);
+    assert_int_equal(access(t.path, F_OK), -1);
+    assert_int_equal(kv_prove(f.path, seqs, 1, t.path, &err), KV_OK);
+    assert_int_equal(faccessat(t.parent.fd, "out/72.json", F_OK, 0), 0);
+    assert_int_equal(faccessat(t.parent.fd, "out/72.tlog-proof", F_OK, 0), 0);
+    assert_int_equal(kv_prove(f.path, seqs, 1, "/nonexistent/x", &err), KV_E_IO);
+    folder_free(&f);
+    folder_free(&t.parent);
+}
+
+static void what_a_cut_short_export_left_is_removed(void **state)
+{
+    (void)state;
+    struct folder f = vector_ledger();
+    struct target t = target_new();
+    struct kv_err err = {0};
+    struct kv_finding first;
+    assert_int_equal(mkdirat(t.parent.fd, "out.partial", 0700), 0);
+    assert_int_equal(mkdirat(t.parent.fd, "out.partial/blobs", 0700), 0);
+    assert_int_equal(do_export(&f, &t, false, &err), KV_OK);
+    assert_int_equal(verify(t.path, &first), KV_VERIFY_GOOD);
+    assert_int_equal(faccessat(t.parent.fd, "out.partial", F_OK, 0), -1);
+    folder_free(&f);
+    folder_free(&t.parent);
+}
+
+static void what_is_no_folder_of_an_export_is_not_removed(void **state)
+{
+    (void)state;
+    struct folder f = vector_ledger();
+    struct target t = target_new();
+    struct kv_err err = {0};
+    assert_int_equal(symlinkat(f.path, t.parent.fd, "out.partial"), 0);
+    assert_int_equal(do_export(&f, &t, false, &err), KV_E_USAGE);
+    assert_int_equal(faccessat(t.parent.fd, "out.partial/wal", F_OK, 0), 0);
+    folder_free(&f);
+    folder_free(&t.parent);
+}
+
 /* A damaged ledger can be exported, and the export shows the damage. */
 static void a_damaged_ledger_is_exported_as_it_is(void **state)
 {
@@ -304,6 +350,8 @@ static void single_records_are_proven(void **state)
     assert_int_equal(index, 72);
     uint64_t above = 73;
     assert_int_equal(kv_prove(f.path, &above, 1, to.path, &err), KV_E_LEDGER_COVER);
+    uint64_t beyond = 77;
+    assert_int_equal(kv_prove(f.path, &beyond, 1, to.path, &err), KV_E_NOT_FOUND);
     kv_buf_clear(&record);
     kv_buf_clear(&proof);
     folder_free(&f);
@@ -316,6 +364,9 @@ int main(void)
         cmocka_unit_test(an_export_is_the_published_folder_byte_for_byte),
         cmocka_unit_test(an_export_verifies_with_us_and_with_its_own_script),
         cmocka_unit_test(a_failed_export_leaves_nothing),
+        cmocka_unit_test(what_a_cut_short_export_left_is_removed),
+        cmocka_unit_test(what_is_no_folder_of_an_export_is_not_removed),
+        cmocka_unit_test(proofs_make_their_folder),
         cmocka_unit_test(a_damaged_ledger_is_exported_as_it_is),
         cmocka_unit_test(a_stale_frame_is_not_exported),
         cmocka_unit_test(a_cell_is_no_formula),
