@@ -6,7 +6,9 @@
 #include "cli/file.h"
 #include "cli/out.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SHOW_COUNT 64
 #define TAIL_COUNT 20
@@ -51,6 +53,17 @@ enum kv_code ledger_folder(struct cli *cli, char **out, struct kv_err *err)
     }
     *out = cli_path_add(config->state, "/ledger");
     return KV_OK;
+}
+
+enum kv_code ledger_readable(const struct cli *cli, const char *folder, struct kv_err *err)
+{
+    KV_CLEANUP(kv_freep) char *wal = cli_path_add(folder, "/wal");
+    return access(wal, R_OK | X_OK) == 0 || errno != EACCES
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_NOT_ALLOWED,
+                           "the ledger %.100s cannot be read by this account; %s as root or as "
+                           "the vault's account",
+                           folder, cli->verb->verb);
 }
 
 /* What a record is about, in one cell. */

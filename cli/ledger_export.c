@@ -166,11 +166,8 @@ enum kv_code ledger_export(struct cli *cli, struct kv_err *err)
         return KV_REFUSE(err, KV_E_USAGE, "%.120s exists already; nothing was written",
                          cli_operand(cli, 0));
     }
-    if (access(folder, R_OK | X_OK) != 0) {
-        return KV_REFUSE(err, KV_E_NOT_ALLOWED,
-                         "the ledger folder %.100s cannot be read by this account; export as root "
-                         "or as the vault's account",
-                         folder);
+    if (ledger_readable(cli, folder, err) != KV_OK) {
+        return err->code;
     }
     return announce(cli, err) == KV_OK ? export_to(cli, folder, seqs, count, err) : err->code;
 }
@@ -191,7 +188,7 @@ enum kv_code ledger_prove(struct cli *cli, struct kv_err *err)
             return err->code;
         }
     }
-    if (ledger_folder(cli, &folder, err) != KV_OK ||
+    if (ledger_folder(cli, &folder, err) != KV_OK || ledger_readable(cli, folder, err) != KV_OK ||
         kv_prove(folder, seqs, count, out, err) != KV_OK) {
         return err->code;
     }

@@ -256,6 +256,9 @@ enum kv_code ledger_verify(struct cli *cli, struct kv_err *err)
         code = ledger_folder(cli, &folder, err);
     }
     if (code == KV_OK) {
+        code = ledger_readable(cli, named == NULL ? folder : named, err);
+    }
+    if (code == KV_OK) {
         code = kv_reader_open(named == NULL ? folder : named, &reader, err);
     }
     if (code == KV_OK) {

@@ -95,6 +95,13 @@ done
 
 isnt "another account can't export the ledger" as kv-other "$BIN/ksefvault" --socket "$W/run/agent.sock" \
     --config "$W/ksefvault.yaml" ledger export "$W/stolen"
+refused_by() { # CODE COMMAND…: as kv-other, who holds no right
+    local wanted=$1; shift
+    as kv-other "$BIN/ksefvault" --socket "$W/run/agent.sock" --config "$W/ksefvault.yaml" --json "$@" | holds '.code == $c and (.detail | test("as root or as the vault"))' --arg c "$wanted"
+}
+is "… and is told who can" refused_by policy.not-allowed ledger export "$W/stolen"
+is "… neither prove" refused_by policy.not-allowed ledger prove 3
+is "… nor verify" refused_by policy.not-allowed ledger verify
 is "a proof makes its folder" kv ledger prove 3 --out "$W/proofs"
 is "… with the record in it" test -s "$W/proofs/3.json" -a -s "$W/proofs/3.tlog-proof"
 beyond() { kv ledger prove 999999 --out "$W/beyond" --json | holds '.code == "input.not-found"'; }
