@@ -9,6 +9,7 @@
 
 #define LIST_TIMEOUT_MS 30000
 #define TPM_TIMEOUT_MS  60000
+#define LABEL_LEN       33 /* of a token, with NUL */
 
 static const struct cli_option list_options[] = {
     {"module", "PATH", CLI_MANY, "also the slots of this PKCS#11 module"},
@@ -184,6 +185,47 @@ static enum kv_code open_tpm(const void *arg, const struct kv_secret *pin, struc
                        : KV_REFUSE(err, KV_E_TOKEN_NO_PIN, "the slot of a TPM has a PIN");
 }
 
+/* The attribute `token` of a PKCS#11 URI (RFC 7512), decoded; false if it has none. One that is
+ * malformed or too long for a label is left empty: it names no token that could be made. */
+static bool token_of_uri(const char *uri, char out[static LABEL_LEN])
+{
+    const char *at = uri + strlen("pkcs11:"); /* the configuration has checked it */
+    size_t len = 0;
+    while (strncmp(at, "token=", 6) != 0) {
+        at += strcspn(at, ";?");
+        if (*at != ';') {
+            return false;
+        }
+        at++;
+    }
+    for (at += 6; strchr(";?", *at) == NULL; at++) {
+        uint8_t byte = (uint8_t)*at;
+        size_t one = 0;
+        bool good = *at != '%' ||
+                    (strnlen(at, 3) == 3 && kv_hex_decode(kv_bytes(at + 1, 2), &byte, 1, &one));
+        if (!good || len + 1 == LABEL_LEN) {
+            len = 0;
+            break;
+        }
+        at += *at == '%' ? 2 : 0;
+        out[len++] = (char)byte;
+    }
+    out[len] = '\0';
+    return true;
+}
+
+/* The slot would not find a token of another name, and nobody could initialise this one again. */
+static enum kv_code check_label(const struct slot *slot, const char *label, struct kv_err *err)
+{
+    char token[LABEL_LEN];
+    return !token_of_uri(slot->profile.uri, token) || strcmp(token, label) == 0
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_USAGE,
+                           "--label '%.32s' is not the token that the slot's uri names: '%s'; "
+                           "nothing was changed",
+                           label, token);
+}
+
 static enum kv_code run_init(struct cli *cli, struct kv_err *err)
 {
     struct slot slot;
@@ -197,6 +239,9 @@ static enum kv_code run_init(struct cli *cli, struct kv_err *err)
     bool tpm = slot.tpm.tcti != NULL;
     if (tpm && (cli_get(cli, "so-pin-fd") != NULL || cli_get(cli, "so-pin-credential") != NULL)) {
         return KV_REFUSE(err, KV_E_USAGE, "slot %s is a TPM's: it has no security officer", name);
+    }
+    if (!tpm && check_label(&slot, label, err) != KV_OK) {
+        return err->code;
     }
     if ((!tpm && slot_pin(cli, &slot, "so-pin", "Security officer's PIN of the new token", true,
                           &so_pin, err) != KV_OK) ||
@@ -322,8 +367,8 @@ const struct cli_verb cmd_slot[] = {
      .operands_max = 1,
      .options = init_options,
      .summary = "Initialise an empty token for a configured slot.",
-     .more = "PINs are asked for on the terminal, or read from descriptors. A token that is "
-             "initialised is never\nchanged.",
+     .more = "PINs are asked for on the terminal, or read from descriptors. The label is "
+             "the token of the slot's uri. A token that is initialised is never\nchanged.",
      .examples =
          "  ksefvault slot init main --label ksefvault\n"
          "  ksefvault slot init main --label ksefvault --so-pin-fd 8 --pin-fd 9 8<so 9<pin\n"},

@@ -3,7 +3,7 @@
 # kinds: RSA logs in as EC does, checked by xmlsec1.
 . "$(dirname "$0")/harness.sh"
 before_start() { # a second slot, whose token is not there
-    sed -i 's|^ksef:|  - name: spare\n    module: '"$world_module"'\n    uri: "pkcs11:token=missing"\n    environment: ["SOFTHSM2_CONF='"$W"'/softhsm2.conf"]\n    readable: ["'"$W"'/softhsm2.conf"]\n    writable: ["'"$W"'/keeper/tokens"]\n    network: none\n    pin: "file:'"$W"'/pin/main"\n&|' "$W/ksefvault.yaml"
+    sed -i 's|^ksef:|  - name: spare\n    module: '"$world_module"'\n    uri: "pkcs11:token=miss%69ng"\n    environment: ["SOFTHSM2_CONF='"$W"'/softhsm2.conf"]\n    readable: ["'"$W"'/softhsm2.conf"]\n    writable: ["'"$W"'/keeper/tokens"]\n    network: none\n    pin: "file:'"$W"'/pin/main"\n&|' "$W/ksefvault.yaml"
 }
 founded
 
@@ -38,6 +38,15 @@ exists_twice() { kv credential self-sign ksef-rsa --subject seal --nip 526587763
 isnt "a credential gets one certificate" exists_twice
 custody() { kv credential list --json | holds 'all(.credentials[]; .custody == "software")'; }
 is "custody says software" custody
+
+# ---- a token that its slot could not find is not made ----
+
+tokens() { kv slot list --json | jq -c '[.slots[] | select(.initialised) | .label]'; }
+before=$(tokens)
+init() { kv slot init spare --label "$1" --so-pin-fd 8 --pin-fd 9 8<"$W/pin/so" 9<"$W/pin/main" 2>"$W/err"; }
+is "a label that the slot's uri does not name is refused" exits 2 init other
+is "… and says which one it names" grep -q "uri names: 'missing'" "$W/err"
+equal "… and no token was made" "$before" "$(tokens)"
 
 # ---- a slot that is not there holds up no other ----
 
