@@ -141,6 +141,31 @@ static enum kv_code read_rows(const struct kv_field *array, const struct kv_reco
     return KV_OK;
 }
 
+/* A commitment whose row nobody has could never be opened: neither verified nor backed up. */
+static enum kv_code rows_complete(const struct submitted *s, const struct kv_record *rec,
+                                  const struct kv_side_row *rows, size_t count, struct kv_err *err)
+{
+    for (int f = 0; f < KV_PRIV_COUNT; f++) {
+        size_t i = 0;
+        while (i < count && rows[i].field != (enum kv_priv_field)f) {
+            i++;
+        }
+        if (!rec->has_priv[f] || i < count) {
+            continue;
+        }
+        const char *what = kv_priv_field_word((enum kv_priv_field)f);
+        return s->call == NULL
+                   ? KV_REFUSE(err, KV_E_INPUT_MISSING,
+                               "private: its %s must come with it, which the inbox does not take; "
+                               "run `ksefvault submit FILE` with FILE.private.json beside FILE",
+                               what)
+                   : KV_REFUSE(err, KV_E_INPUT_MISSING,
+                               "private: its %s must come with it: hand in FILE.private.json too",
+                               what);
+    }
+    return KV_OK;
+}
+
 /* ---- handing in ---- */
 
 static void alarm_checkpoint(struct vault *v, struct kv_bytes text)
@@ -236,6 +261,7 @@ static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub
     if (code == KV_OK && rows_field != NULL) {
         code = read_rows(rows_field, draft.rec, rows, &row_count, err);
     }
+    code = code == KV_OK ? rows_complete(s, draft.rec, rows, row_count, err) : code;
     if (code != KV_OK) {
         kv_record_free(draft.rec);
         return code;

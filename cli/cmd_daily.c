@@ -73,7 +73,8 @@ const struct cli_verb cmd_daily[] = {
      .operands_max = CLI_VALUES_MAX,
      .summary = "Hand in signed texts, from any account.",
      .more = "Each FILE has its signature beside it as FILE.sig, or both are joined in one file.\n"
-             "FILE.private.json, FILE.policy and FILE.new-key.sig travel along if they are there.",
+             "FILE.private.json, FILE.policy and FILE.new-key.sig travel along if they are there.\n"
+             "A text with a reason or name is refused without its FILE.private.json.",
      .examples =
          "  ksefvault submit grant.txt\n  cat grant.txt grant.txt.sig | ksefvault submit -\n"},
     {.noun = NULL},

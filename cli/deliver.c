@@ -153,6 +153,11 @@ static enum kv_code write_out(const struct cli *cli, const struct cli_draft *dra
                 "    ssh-keygen -Y sign -n %s -f NEWKEY < %s > %s.new-key.sig\n\n",
                 KV_SSHSIG_NAMESPACE, path, path);
     }
+    if (rows != NULL) {
+        cli_say("%s.private.json goes with %s: it has the reason or name that the text\n"
+                "only commits to, and without it the text is refused.\n\n",
+                path, path);
+    }
     cli_say("Then, from any account of this host:\n\n    ksefvault submit %s\n", path);
     return KV_OK;
 }

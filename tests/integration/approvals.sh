@@ -11,8 +11,11 @@ text() { # PERSON [REQUEST]: the text that this person would sign
     kv statement "${2:-$id}" --as "$1" --key "$(key_of "$1")" --out "$W/text" >"$W/out" 2>&1 || die "statement: $(cat "$W/out")"
 }
 edit() { sed -i "$1" "$W/text"; }
-hand_in() { # text and signature as they are, by the API
-    jq -n --rawfile text "$W/text" --rawfile signature "$W/text.sig" '{text: $text, signature: $signature}' >"$W/body"
+hand_in() { # text, signature and reasons as they are, by the API
+    local private=null
+    [ ! -e "$W/text.private.json" ] || private=$(cat "$W/text.private.json")
+    jq -n --rawfile text "$W/text" --rawfile signature "$W/text.sig" --argjson private "$private" \
+        '{text: $text, signature: $signature} + if $private then {private: $private} else {} end' >"$W/body"
     call kv-other POST /v1/submissions "@$W/body"
 }
 later() { date -u -d "$1" +%Y-%m-%dT%H:%M:%SZ; }
@@ -151,6 +154,31 @@ sign fin-01 "$W/text"
 unchanged "a person whose key has not signed" person.key-not-proven 400
 call kv-other GET /v1/founding
 refused "founding what is founded" vault.already-founded 409
+
+# ---- reasons, which travel beside the text ----
+
+without() { # SENTENCE: the text needs its reason
+    mv "$W/text.private.json" "$W/reason.json"
+    unchanged "$1" input.field-missing 400
+    equal "… and the API names what is missing" true "$(field detail | grep -q 'FILE.private.json' && echo true)"
+    mv "$W/reason.json" "$W/text.private.json"
+}
+act fin-01 grant suspend "$GRANT" --reason "A look"
+is "who makes a text is told what goes with it" grep -q "^$W/text.private.json goes with $W/text:" "$W/out"
+sign fin-01 "$W/text"
+without "an act without the reason that it commits to"
+by_hand() { kv submit "$W/text" >"$W/out" 2>&1; }
+mv "$W/text.private.json" "$W/reason.json" && before=$(record_count)
+is "the command refuses it, too" exits 2 by_hand
+is "… and names the text and the file" grep -q "$W/text: .*FILE.private.json" "$W/out"
+equal "… and the ledger is as before" "$before" "$(record_count)"
+mv "$W/reason.json" "$W/text.private.json"
+is "with its reason beside it the same text is taken" by_hand
+equal "… and recorded" "grant.suspend true" "$(record "$before" | jq -r '"\(.ev) \(.priv | has("reason"))"')"
+act fin-01 person enrol cus-09 --duty custodian --public-key "$W/people/stranger.pub" --name "A. Stranger" --reason "A test"
+sign fin-01 "$W/text"
+jq -c 'map(select(.field == "reason"))' "$W/text.private.json" >"$W/reason.json" && mv "$W/reason.json" "$W/text.private.json"
+unchanged "a request with its reason, but without the name" input.field-missing 400
 
 is "the trail verifies" verify
 

@@ -46,6 +46,19 @@ is "what is dropped behind hostile files is answered" answered last.txt 'stateme
 is "hostile files do no harm" session $INTERNAL
 equal "and leave no record but the session's" "" "$(records "$size" | jq -r 'select((.ev | startswith("use.") or . == "ksef.session") | not).ev')"
 
+# ---- a reason, which has no place in the box ----
+
+size=$(record_count)
+kv grant suspend "$GRANT" --reason "A look" --as fin-01 --key "$W/people/fin-01" --out "$W/drop/act.txt" >"$W/out" 2>&1 || die "suspend: $(cat "$W/out")"
+sign fin-01 "$W/drop/act.txt" && drop "$W/drop/act.txt.sig" "$W/drop/act.txt"
+is "a text whose reason did not come along is refused" answered act.txt input.field-missing
+is "… and is told the command that takes both" as kv-other grep -q 'ksefvault submit FILE' "$I/act.txt.answer"
+equal "… and the ledger is as before" "$size" "$(record_count)"
+is "… the grant works" session $NIP
+is "the command takes both" kv submit "$W/drop/act.txt"
+is "… and the ledger verifies" verify
+approved "$(by fin-02 grant resume "$GRANT" --reason "Looked at")" fin-01 cus-01
+
 # ---- too large ----
 
 large() { # NAME: it is refused, told why, and gone
