@@ -219,7 +219,9 @@ KV_MUST_USE enum kv_code vault_record(struct vault *v, struct kv_record *rec,
 void vault_after_flush(struct vault *v, effect_fn *fn, void *ctx);
 /* Call `fn` when record `seq` is covered by a signed checkpoint. */
 void vault_after_cover(struct vault *v, uint64_t seq, effect_fn *fn, void *ctx);
-/* The log's slot protects keys as well as the policy demands. */
+/* The log's slot protects keys as well as `least`, or as the policy, demands. */
+KV_MUST_USE enum kv_code vault_custody_reaches(struct vault *v, enum kv_custody_floor least,
+                                               struct kv_err *err);
 KV_MUST_USE enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err);
 /* Whether anything can be recorded now, even what only notes. */
 KV_MUST_USE enum kv_code vault_may_record(struct vault *v, struct kv_err *err);

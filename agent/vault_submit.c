@@ -366,12 +366,24 @@ static enum kv_code founding_of(struct vault *v, struct kv_err *err)
     return KV_OK;
 }
 
+/* Refused before anybody signs, not at the last signature. A text that is no policy is refused by
+ * the founding itself. */
+static enum kv_code founding_custody(struct vault *v, const struct kv_submission *sub,
+                                     struct kv_err *err)
+{
+    struct kv_ruleset rules;
+    struct kv_err ignored;
+    return sub->policy.len == 0 || kv_ruleset_parse(sub->policy, &rules, &ignored) != KV_OK
+               ? KV_OK
+               : vault_custody_reaches(v, rules.custody_minimum, err);
+}
+
 static void submit_founding(struct submitted *s, const struct kv_submission *sub)
 {
     struct vault *v = s->vault;
     struct kv_err err;
     struct kv_buf missing, fields;
-    if (founding_of(v, &err) != KV_OK ||
+    if (founding_of(v, &err) != KV_OK || founding_custody(v, sub, &err) != KV_OK ||
         kv_founding_add(v->founding, sub, kv_time_now_ms(), &err) != KV_OK) {
         failed(s, err.code, err.msg);
         return;
@@ -401,6 +413,7 @@ void vault_call_founding(struct call *call)
     struct vault *v = call->vault;
     struct kv_err err;
     struct kv_buf fields, missing;
+    const struct keeper *keeper = vault_keeper(v, v->log_slot);
     char text[KV_VKEY_TEXT_LEN];
     if (v->log == NULL || kv_log_status(v->log)->state != KV_LOG_EMPTY) {
         vault_refuse(call, v->log == NULL ? KV_E_STARTING : KV_E_FOUNDED, "this vault is founded");
@@ -416,6 +429,8 @@ void vault_call_founding(struct call *call)
     kv_buf_init(&fields, 8192);
     kv_message_str(&fields, "vault", v->name);
     kv_message_str(&fields, "logKey", text);
+    kv_message_str(&fields, "logSlot", v->log_slot);
+    kv_message_str(&fields, "custody", keeper == NULL ? "" : keeper->custody);
     kv_message_str(&fields, "checkpoint", "0 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
     kv_message_str(&fields, "state", missing.len == 0 ? "empty" : "collecting");
     kv_message_str(&fields, "missing", kv_buf_str(&missing));

@@ -54,16 +54,22 @@ struct kv_log_view vault_log_view(const struct vault *v)
     return (struct kv_log_view){root_at, v->log, covered, v->started ? covered : UINT64_MAX};
 }
 
-enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err)
+enum kv_code vault_custody_reaches(struct vault *v, enum kv_custody_floor least, struct kv_err *err)
 {
     const struct keeper *keeper = vault_keeper(v, v->log_slot);
-    enum kv_custody_floor least = kv_state_rules(v->state)->custody_minimum, have = least;
+    enum kv_custody_floor have = least;
     if (keeper != NULL && keeper->custody[0] != '\0' &&
         kv_custody_floor_parse(kv_bytes_str(keeper->custody), &have) && have < least) {
-        return KV_REFUSE(err, KV_E_CUSTODY, "custody of slot %s is '%s', the policy demands '%s'",
+        return KV_REFUSE(err, KV_E_CUSTODY,
+                         "custody of slot %s is '%s', the policy demands '%s' (custody-minimum)",
                          v->log_slot, keeper->custody, kv_custody_floor_word(least));
     }
     return KV_OK;
+}
+
+enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err)
+{
+    return vault_custody_reaches(v, kv_state_rules(v->state)->custody_minimum, err);
 }
 
 /* Asked of the file system once in a turn. */

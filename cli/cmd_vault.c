@@ -106,6 +106,21 @@ static enum kv_code take_log_key(const json_t *answer, struct founding *out, str
     return KV_OK;
 }
 
+/* Whether the slot of the ledger's key protects it as the policy demands; asked before there are
+ * texts to sign. */
+static enum kv_code check_custody(const json_t *answer, const struct founding *founding,
+                                  struct kv_err *err)
+{
+    const char *custody = cli_str(answer, "custody");
+    enum kv_custody_floor have, least = founding->rules.custody_minimum;
+    return !kv_custody_floor_parse(kv_bytes_str(custody), &have) || have >= least
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_CUSTODY,
+                           "custody of slot %.64s is '%s', the policy demands '%s' "
+                           "(custody-minimum); nothing was made to sign",
+                           cli_str(answer, "logSlot"), custody, kv_custody_floor_word(least));
+}
+
 /* A further run must mean the same founding. */
 static enum kv_code check_same(const struct founding *founding, const struct kv_statement *request,
                                struct kv_err *err)
@@ -283,6 +298,7 @@ static enum kv_code found(struct cli *cli, struct founding *founding, const json
     founding->now_ms = kv_time_now_ms();
     founding->now_ms -= founding->now_ms % KV_SECOND_MS;
     if (take_log_key(answer, founding, err) != KV_OK ||
+        check_custody(answer, founding, err) != KV_OK ||
         prepare(cli, founding, &request, &fresh, err) != KV_OK) {
         return err->code;
     }
