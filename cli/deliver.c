@@ -43,7 +43,7 @@ static void put_text(const char *label, const char *text)
 }
 
 /* What happens next when the agent leaves it to us: it follows from the state. */
-static void put_next(const json_t *answer)
+static void put_next(const json_t *answer, const char *after)
 {
     static const struct {
         const char *state, *next;
@@ -66,10 +66,26 @@ static void put_next(const json_t *answer)
             return;
         }
     }
-    put_text("next", "Nothing; it is recorded and holds from now on.");
+    put_text("next", after);
 }
 
-void cli_put_outcome(const json_t *answer)
+static const char nothing_after[] = "Nothing; it is recorded and holds from now on.";
+
+/* What an act leaves to be done. */
+static const char *after_act(struct kv_bytes text)
+{
+    KV_CLEANUP(kv_statement_freep) struct kv_statement *st = NULL;
+    struct kv_err ignored;
+    bool compromised = kv_statement_parse(text, &st, NULL, &ignored) == KV_OK &&
+                       kv_statement_type(st) == KV_STATEMENT_ACT &&
+                       kv_statement_act(st) == KV_ACT_COMPROMISED;
+    return compromised
+               ? "What the key gave since then is suspended now. ksefvault status names each "
+                 "grant and integration, and how it is resumed when it is cleared up."
+               : nothing_after;
+}
+
+static void put_outcome(const json_t *answer, const char *after)
 {
     cli_put_member("request", answer, "request");
     cli_put_member("state", answer, "state");
@@ -83,8 +99,13 @@ void cli_put_outcome(const json_t *answer)
     if (cli_str(answer, "next")[0] != '\0') {
         cli_put_member("next", answer, "next");
     } else {
-        put_next(answer);
+        put_next(answer, after);
     }
+}
+
+void cli_put_outcome(const json_t *answer)
+{
+    put_outcome(answer, nothing_after);
 }
 
 static json_t *json_text(struct kv_bytes text)
@@ -109,7 +130,7 @@ enum kv_code cli_submit(struct cli *cli, struct kv_bytes text, struct kv_bytes a
     if (!quiet && cli->json) {
         cli_put_json(answer->body);
     } else if (!quiet) {
-        cli_put_outcome(answer->body);
+        put_outcome(answer->body, after_act(text));
     }
     return KV_OK;
 }

@@ -68,7 +68,8 @@ ten "with an approver gone"
 
 # ---- a key that approved was in others' hands ----
 
-signed cus-01 cus-01-2 key compromised "$(key_of cus-01)" --since "$before" --reason "Found copied" >"$W/said" || die "compromised: $(cat "$W/said")"
+kv key compromised "$(key_of cus-01)" --since "$before" --reason "Found copied" --as cus-01 --key "$W/people/cus-01-2" >"$W/told" 2>&1 || die "compromised: $(cat "$W/told")"
+is "who says so is told that things are suspended, and where they are named" grep -q '^next: What the key gave since then is suspended now. ksefvault status' "$W/told"
 is "the grant that it gave is suspended, and the integration that it asked for" wait_for 10 grant_is suspended
 ten_refused "with an approver's key compromised" policy.integration-suspended
 is "… and the status tells it" grep -q 'grant resume' <(kv status)
