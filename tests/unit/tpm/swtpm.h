@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,15 +36,29 @@ static inline struct kv_secret *secret(const char *text)
     return out;
 }
 
+/* A file that is there need not be listened at yet. */
+static inline bool swtpm_listens(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_true((size_t)snprintf(address.sun_path, sizeof address.sun_path, "%s", path) <
+                sizeof address.sun_path);
+    bool listens = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0;
+    assert_int_equal(close(fd), 0);
+    return listens;
+}
+
 static inline void swtpm_start(struct swtpm *tpm)
 {
-    char state[128], server[160], ctrl[160];
-    struct stat st;
+    char state[128], server[160], ctrl[160], ctrl_path[140];
     const struct timespec step = {.tv_nsec = 10 * 1000000L};
     (void)snprintf(state, sizeof state, "dir=%s", tpm->state);
     (void)snprintf(server, sizeof server, "type=unixio,path=%s", tpm->socket);
     (void)snprintf(ctrl, sizeof ctrl, "type=unixio,path=%s.ctrl", tpm->socket);
+    (void)snprintf(ctrl_path, sizeof ctrl_path, "%s.ctrl", tpm->socket);
     (void)unlink(tpm->socket);
+    (void)unlink(ctrl_path);
     tpm->pid = fork();
     assert_true(tpm->pid >= 0);
     if (tpm->pid == 0) {
@@ -57,15 +73,17 @@ static inline void swtpm_start(struct swtpm *tpm)
                      "--ctrl", ctrl, "--flags", "not-need-init,startup-clear", (char *)NULL);
         _exit(127);
     }
-    for (int i = 0; i < 1000 && stat(tpm->socket, &st) != 0; i++) {
+    bool there = false;
+    for (int i = 0; i < 1000 && !there; i++) {
         int status;
         if (waitpid(tpm->pid, &status, WNOHANG) == tpm->pid) {
             tpm->pid = 0;
             fail_msg("swtpm ended with %d; is it installed?", status);
         }
         (void)nanosleep(&step, NULL);
+        there = swtpm_listens(ctrl_path) && swtpm_listens(tpm->socket);
     }
-    assert_int_equal(stat(tpm->socket, &st), 0);
+    assert_true(there);
 }
 
 static inline void swtpm_kill(struct swtpm *tpm)
