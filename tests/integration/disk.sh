@@ -2,14 +2,7 @@
 # A full disk: nothing is given and nothing used that could not be recorded, each with the code that says
 # so; taking away works from the reserve; with room again everything goes on. The state folder lies on a
 # small file system of its own.
-before_start() {
-    mkdir -p "$W/state"
-    if ! mount -t tmpfs -o size=300m,mode=0755 ksefvault-test "$W/state" 2>"$W/said"; then
-        ok "not tried: nobody may mount a small file system here: $(cat "$W/said")" # a container
-        finish
-    fi
-    trap 'agent_stop; umount "$W/state"; harness_end' EXIT
-}
+before_start() { small_state 300m; }
 . "$(dirname "$0")/harness.sh"
 founded
 session $NIP || die "no session: $answer"

@@ -44,9 +44,25 @@ finish() {
     exit
 }
 
+# small_state SIZE: the state folder on a file system of its own, for before_start
+small_state() {
+    mkdir -p "$W/state"
+    if ! mount -t tmpfs -o "size=$1,mode=0755" ksefvault-test "$W/state" 2>"$W/said"; then
+        ok "not tried: nobody may mount a small file system here: $(cat "$W/said")" # a container
+        finish
+    fi
+    at_end 'agent_stop; umount "$W/state"'
+}
+
+# at_end COMMAND: also done when the test ends, before its world goes. (A trap of the test's own would
+# put its last command's status in the place of the test's.)
+harness_last=()
+at_end() { harness_last+=("$1"); }
+
 # A test's folder goes with it, and so does everything that it started.
 harness_end() {
-    local status=$?
+    local status=$? command # of the test: what is done here must not change it
+    for command in "${harness_last[@]}"; do eval "$command"; done
     world_end
     if [ $status != 0 ] && [ -s "$W/agent.log" ]; then
         echo '# the end of the agent'"'"'s log:'

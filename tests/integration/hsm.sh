@@ -9,10 +9,9 @@ HSM=$(find "${BIN%/bin}" -name hsm-module.so -print -quit)
 mode() { printf '%s' "$1" >"$W/hsm/mode"; }
 asked() { grep -c "$1" "$W/hsm/asked"; }
 adopt() { kv slot adopt main "$@" >"$W/adopted" 2>&1; }
-trap 'kill ${server_pid:-} 2>/dev/null; harness_end' EXIT
+at_end 'kill ${server_pid:-} 2>/dev/null'
 
 before_start() {
-    trap 'kill ${server_pid:-} 2>/dev/null; harness_end' EXIT # harness_begin set its own
     mkdir -m 0755 "$W/hsm"
     install -m 0644 "$HSM" "$W/hsm/module.so"
     mode -; : >"$W/hsm/asked"

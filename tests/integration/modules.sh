@@ -25,7 +25,7 @@ server_all() {
 }
 # shellcheck disable=SC2046 # pids
 server_signal() { kill "-$1" $(server_all) 2>/dev/null; }
-trap 'server_signal KILL; harness_end' EXIT
+at_end 'server_signal KILL'
 server_start
 chmod 0711 "$W/p11"
 cp "$W/ksefvault.yaml" "$W/plain.yaml"

@@ -5,7 +5,7 @@
 started
 "$world_root/tests/integration/relay.py" "$W/relay.sock" "$W/run/agent.sock" "$W/calls" 2>"$W/relay.log" &
 relay=$!
-trap 'kill $relay; harness_end' EXIT
+at_end 'kill $relay'
 wait_for 10 test -S "$W/relay.sock" || die "no relay: $(cat "$W/relay.log")"
 kv() { "$BIN/ksefvault" --socket "$W/relay.sock" --config "$W/ksefvault.yaml" "$@"; }
 get() { call root GET "$1"; is "GET ${1%%\?*}" test "$status" = 200; }

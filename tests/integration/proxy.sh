@@ -17,7 +17,7 @@ proxy_start() {
     done
     die "no proxy: $(cat "$W/proxy.out")"
 }
-trap 'kill $proxy_pid 2>/dev/null; harness_end' EXIT
+at_end 'kill $proxy_pid 2>/dev/null'
 proxy_start
 cp "$W/ksefvault.yaml" "$W/plain.yaml"
 # with LINE…: the configuration's ksef part has these lines, too; the agent is started anew

@@ -12,7 +12,7 @@ before_start() {
         ok "not tried: nobody may mount a disk here: $(cat "$W/said")" # a container
         finish
     fi
-    trap 'agent_stop; detach; harness_end' EXIT
+    at_end 'agent_stop; detach'
 }
 . "$(dirname "$0")/harness.sh"
 founded

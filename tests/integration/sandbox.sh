@@ -10,7 +10,7 @@ chmod 0777 $folder
 
 # the supervisor and the CLI that users run, among programs that probe
 harness_begin
-trap 'rm -rf $folder; harness_end' EXIT
+at_end 'rm -rf $folder'
 mkdir -p "$W/bin" && cp "$PLAIN/ksefvaultd" "$PLAIN/ksefvault" "$PROBE"/ksefvault-* "$W/bin/" && chmod 0755 "$W" "$W/bin" "$W/bin"/*
 BIN=$W/bin
 world_new "$W"

@@ -1,15 +1,7 @@
 #!/usr/bin/env bash
 # A disk that has no room for a whole segment: work goes on in short ones while the disk is not low; at the
 # end of a segment on a full disk taking away goes on, over a restart too, and with room everything does.
-before_start() {
-    mkdir -p "$W/state"
-    # the reserve, and 40 MiB
-    if ! mount -t tmpfs -o size=104m,mode=0755 ksefvault-test "$W/state" 2>"$W/said"; then
-        ok "not tried: nobody may mount a small file system here: $(cat "$W/said")" # a container
-        finish
-    fi
-    trap 'agent_stop; umount "$W/state"; harness_end' EXIT
-}
+before_start() { small_state 104m; } # the reserve, and 40 MiB
 . "$(dirname "$0")/harness.sh"
 founded
 OPERATIONS=qr.kod2 new_integration codes kv-other /usr/bin/curl
