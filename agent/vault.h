@@ -203,6 +203,28 @@ KV_MUST_USE enum kv_code vault_ask_courier(struct vault *v, enum kv_frame_op op,
                                            struct kv_bytes body, kv_channel_answer_fn *fn,
                                            void *ctx, struct kv_err *err);
 
+/* ---- vault_may.c ---- */
+/* The log's slot protects keys as well as `least`, or as the policy, demands. */
+KV_MUST_USE enum kv_code vault_custody_reaches(struct vault *v, enum kv_custody_floor least,
+                                               struct kv_err *err);
+KV_MUST_USE enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err);
+/* Whether anything can be recorded now, even what only notes. */
+KV_MUST_USE enum kv_code vault_may_record(struct vault *v, struct kv_err *err);
+/* Whether a use may be recorded now: also for a while without a signer. */
+KV_MUST_USE enum kv_code vault_may_use(struct vault *v, struct kv_err *err);
+/* Whether something may be given now. */
+KV_MUST_USE enum kv_code vault_may_give(struct vault *v, struct kv_err *err);
+#define VAULT_BLOCK        4096               /* a small file's share of the disk */
+#define VAULT_PUBLISH_ROOM (16 * VAULT_BLOCK) /* a checkpoint and its tiles */
+/* Bytes that a record with these documents, and the rows and text that go with it, takes beside the
+ * segments that are there. */
+uint64_t vault_room_for(const struct vault *v, const struct kv_bytes *blobs, size_t count);
+/* See that `need` bytes are free, if must be from the reserve, which what takes away or only notes
+ * may use. Errors: KV_E_LEDGER_DISK, KV_E_LEDGER_WRITE (read-only), KV_E_IO. */
+KV_MUST_USE enum kv_code vault_make_room(struct vault *v, uint64_t need, struct kv_err *err);
+/* What this turn saw of clock and disk: one record when it goes wrong. */
+void vault_raise_alarms(struct vault *v);
+
 /* ---- vault_turn.c ---- */
 /* `now` of this turn, never less than the last record's. */
 int64_t vault_now(struct vault *v);
@@ -219,16 +241,6 @@ KV_MUST_USE enum kv_code vault_record(struct vault *v, struct kv_record *rec,
 void vault_after_flush(struct vault *v, effect_fn *fn, void *ctx);
 /* Call `fn` when record `seq` is covered by a signed checkpoint. */
 void vault_after_cover(struct vault *v, uint64_t seq, effect_fn *fn, void *ctx);
-/* The log's slot protects keys as well as `least`, or as the policy, demands. */
-KV_MUST_USE enum kv_code vault_custody_reaches(struct vault *v, enum kv_custody_floor least,
-                                               struct kv_err *err);
-KV_MUST_USE enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err);
-/* Whether anything can be recorded now, even what only notes. */
-KV_MUST_USE enum kv_code vault_may_record(struct vault *v, struct kv_err *err);
-/* Whether a use may be recorded now: also for a while without a signer. */
-KV_MUST_USE enum kv_code vault_may_use(struct vault *v, struct kv_err *err);
-/* Whether something may be given now. */
-KV_MUST_USE enum kv_code vault_may_give(struct vault *v, struct kv_err *err);
 void vault_turn_end(void *vault);
 void vault_sign_timer(void *vault);
 /* All that is uncovered gets its checkpoint as soon as possible. */

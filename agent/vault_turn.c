@@ -54,84 +54,6 @@ struct kv_log_view vault_log_view(const struct vault *v)
     return (struct kv_log_view){root_at, v->log, covered, v->started ? covered : UINT64_MAX};
 }
 
-enum kv_code vault_custody_reaches(struct vault *v, enum kv_custody_floor least, struct kv_err *err)
-{
-    const struct keeper *keeper = vault_keeper(v, v->log_slot);
-    enum kv_custody_floor have = least;
-    if (keeper != NULL && keeper->custody[0] != '\0' &&
-        kv_custody_floor_parse(kv_bytes_str(keeper->custody), &have) && have < least) {
-        return KV_REFUSE(err, KV_E_CUSTODY,
-                         "custody of slot %s is '%s', the policy demands '%s' (custody-minimum)",
-                         v->log_slot, keeper->custody, kv_custody_floor_word(least));
-    }
-    return KV_OK;
-}
-
-enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err)
-{
-    return vault_custody_reaches(v, kv_state_rules(v->state)->custody_minimum, err);
-}
-
-/* Asked of the file system once in a turn. */
-static enum kv_code space_of(struct vault *v, const struct kv_log_space **out, struct kv_err *err)
-{
-    if (!v->space_known && kv_log_space(v->log, &v->space, err) != KV_OK) {
-        return err->code;
-    }
-    /* room again, only the reserve is not full yet: who asks now need not come a second time */
-    if (!v->space_known && v->space.low && !v->space.read_only &&
-        v->space.free >= KV_LOG_FREE_MIN &&
-        (kv_log_reserve_fill(v->log, err) != KV_OK ||
-         kv_log_space(v->log, &v->space, err) != KV_OK)) {
-        return err->code;
-    }
-    v->space_known = true;
-    *out = &v->space;
-    return KV_OK;
-}
-
-enum kv_code vault_may_give(struct vault *v, struct kv_err *err)
-{
-    const struct kv_log_space *space;
-    (void)vault_now(v);
-    if (v->started && vault_custody_allows(v, err) != KV_OK) {
-        return err->code;
-    }
-    if (v->clock_behind) {
-        return KV_REFUSE(err, KV_E_CLOCK_BEHIND,
-                         "the host's clock is behind the last record of the ledger");
-    }
-    if (v->signer_down || v->unsigned_tail) {
-        return KV_REFUSE(err, KV_E_LEDGER_SIGNER, "%s", v->signer_detail);
-    }
-    if (space_of(v, &space, err) != KV_OK) {
-        return err->code;
-    }
-    if (space->read_only) {
-        return KV_REFUSE(err, KV_E_LEDGER_WRITE, "the ledger's file system is read-only");
-    }
-    if (space->low) {
-        return KV_REFUSE(err, KV_E_LEDGER_DISK, "%llu MiB are left for the ledger",
-                         (unsigned long long)(space->free >> 20));
-    }
-    return KV_OK;
-}
-
-/* Uses go on for a while without a signer; what is not covered then is bounded in number and age.
- */
-enum kv_code vault_may_use(struct vault *v, struct kv_err *err)
-{
-    if (!v->signer_down || v->unsigned_tail) {
-        return vault_may_give(v, err);
-    }
-    uint64_t open = kv_log_next_seq(v->log) - kv_log_covered(v->log);
-    int64_t age = v->uncovered_since_ms == 0 ? 0 : kv_loop_clock_ms() - v->uncovered_since_ms;
-    if (open >= KV_BATCH_RECORDS || age > KV_UNCOVERED_MS) {
-        return KV_REFUSE(err, KV_E_LEDGER_SIGNER, "%s", v->signer_detail);
-    }
-    return KV_OK;
-}
-
 static bool is_use(enum kv_event ev)
 {
     return ev == KV_EV_USE_SIGN || ev == KV_EV_USE_INTENT || ev == KV_EV_KSEF_SESSION;
@@ -142,45 +64,6 @@ static bool is_traffic(enum kv_event ev)
 {
     return is_use(ev) || ev == KV_EV_USE_OUTCOME || ev == KV_EV_USE_REFUSED ||
            ev == KV_EV_KSEF_CLOSE || ev == KV_EV_KSEF_RESIDUAL;
-}
-
-#define BLOCK 4096 /* a small file's share of the disk */
-
-/* Bytes that `rec` takes beside the segments that are there. */
-static uint64_t need_of(const struct vault *v, const struct kv_bytes *blobs, size_t count)
-{
-    uint64_t need = v->text.len == 0 ? 0 : v->text.len + BLOCK;
-    for (size_t i = 0; i < count; i++) {
-        need += blobs[i].len + BLOCK;
-    }
-    for (size_t i = 0; i < v->row_count; i++) {
-        need += v->rows[i].value.len + BLOCK;
-    }
-    bool fits = kv_log_segment_left(v->log) >= KV_FRAME_HEADER + KV_RECORD_MAX;
-    return need + (fits ? 0 : KV_SEGMENT_SHORT);
-}
-
-/* What takes away or only notes may use the reserve when the disk is full. A step more than `need`
- * stays free, for checkpoints. */
-static enum kv_code make_room(struct vault *v, uint64_t need, struct kv_err *err)
-{
-    const struct kv_log_space *space;
-    enum kv_code code = space_of(v, &space, err);
-    while (code == KV_OK && space->free < need + KV_LOG_RESERVE_STEP && space->reserve > 0 &&
-           !space->read_only) {
-        v->space_known = false; /* it changes */
-        code = kv_log_reserve_give(v->log, err);
-        code = code == KV_OK ? space_of(v, &space, err) : code;
-    }
-    if (code != KV_OK) {
-        return code;
-    }
-    if (space->read_only) {
-        return KV_REFUSE(err, KV_E_LEDGER_WRITE, "the ledger's file system is read-only");
-    }
-    return space->free >= need
-               ? KV_OK
-               : KV_REFUSE(err, KV_E_LEDGER_DISK, "the disk is full, and the reserve is used up");
 }
 
 static enum kv_code judge(struct vault *v, struct kv_record *rec, const struct kv_bytes *blobs,
@@ -206,7 +89,7 @@ static enum kv_code judge(struct vault *v, struct kv_record *rec, const struct k
     if (kv_record_check(rec, err) != KV_OK) {
         return err->code; /* what could not be written must not change the state */
     }
-    if (make_room(v, need_of(v, blobs, rec->doc_count), err) != KV_OK) {
+    if (vault_make_room(v, vault_room_for(v, blobs, rec->doc_count), err) != KV_OK) {
         return err->code;
     }
     return kv_state_apply(v->state, rec, &set, &view, err);
@@ -340,11 +223,6 @@ static void release(struct effects *list, uint64_t size, enum kv_code code, cons
     }
 }
 
-enum kv_code vault_may_record(struct vault *v, struct kv_err *err)
-{
-    return make_room(v, need_of(v, NULL, 0), err);
-}
-
 /* `again`: the slot is there and failed, so it is tried again in a while; a slot that is not there
  * tells when it is. */
 static void signer_failed(struct vault *v, enum kv_code code, const char *detail, bool again)
@@ -390,7 +268,7 @@ static void on_signature(void *ctx, const struct kv_answer_frame *answer)
     if (code == KV_OK && fields[0].value.len != KV_ECDSA_RS_LEN) {
         code = KV_REFUSE(&err, KV_E_PROTOCOL, "a checkpoint's signature has 64 bytes");
     }
-    code = code == KV_OK ? make_room(v, 16 * BLOCK, &err) : code; /* checkpoint and tiles */
+    code = code == KV_OK ? vault_make_room(v, VAULT_PUBLISH_ROOM, &err) : code;
     if (code != KV_OK) {
         signer_failed(v, code, err.msg, true);
         return;
@@ -516,32 +394,6 @@ static void ask_keepers(struct vault *v)
     }
 }
 
-static void alarm_of(struct vault *v, enum kv_event ev, const char *name, int64_t value)
-{
-    struct kv_err err;
-    struct kv_record *rec = kv_record_new(ev);
-    kv_record_info_int(rec, name, value);
-    if (vault_record(v, rec, NULL, NULL, &err) != KV_OK) {
-        kv_log_err(KV_LOG_ERROR, "alarm", &err);
-    }
-}
-
-/* What this turn saw of clock and disk: one record when it goes wrong. */
-static void raise_alarms(struct vault *v)
-{
-    bool low = v->space_known ? v->space.low : v->disk_alarm;
-    bool behind = v->now_ms != 0 ? v->clock_behind : v->clock_alarm;
-    bool disk = low && !v->disk_alarm, clock = behind && !v->clock_alarm;
-    v->disk_alarm = low;
-    v->clock_alarm = behind;
-    if (disk) {
-        alarm_of(v, KV_EV_ALARM_DISK_LOW, "free", (int64_t)v->space.free);
-    }
-    if (clock) {
-        alarm_of(v, KV_EV_ALARM_CLOCK_BEHIND, "behind", v->behind_ms);
-    }
-}
-
 /* Whether the records of this turn are on disk nobody knows: only a new start tells. Who waits is
  * told why, not only that we are gone. */
 static _Noreturn void not_durable(struct vault *v, const struct kv_err *err)
@@ -559,7 +411,7 @@ void vault_turn_end(void *vault)
     struct kv_err err;
     vault_inbox_begin(v);
     if (v->started && writable(v)) {
-        raise_alarms(v);
+        vault_raise_alarms(v);
     }
     while (v->dirty && writable(v)) { /* effects may make records of their own */
         v->dirty = false;
