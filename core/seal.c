@@ -151,10 +151,27 @@ enum kv_code kv_seal(struct kv_bytes to, struct kv_bytes aad, struct kv_bytes pl
     return out->failed ? KV_REFUSE(err, KV_E_NO_MEMORY, "no room for a sealed secret") : KV_OK;
 }
 
+/* What lies in `body`, a text and its tag; the box is wiped. */
+static enum kv_code open_box(struct box *box, struct kv_bytes body, struct kv_bytes aad,
+                             struct kv_secret **out, struct kv_err *err)
+{
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *plain = NULL;
+    enum kv_code code = kv_secret_new(body.len - TAG_LEN, &plain, err);
+    if (code == KV_OK && !decrypt(box, aad, body, kv_secret_data(plain))) {
+        code = KV_REFUSE(err, KV_E_TOKEN_WRAPPED,
+                         "a sealed secret was changed, or is for another key or purpose");
+    }
+    kv_wipe(box, sizeof *box);
+    if (code == KV_OK) {
+        *out = plain;
+        plain = NULL;
+    }
+    return code;
+}
+
 enum kv_code kv_seal_open_shared(struct kv_bytes shared, struct kv_bytes to, struct kv_bytes sealed,
                                  struct kv_bytes aad, struct kv_secret **out, struct kv_err *err)
 {
-    KV_CLEANUP(kv_secret_freep) struct kv_secret *plain = NULL;
     struct box box;
     if (sealed.len <= KV_SEAL_OVERHEAD || sealed.len > KV_SECRET_MAX ||
         shared.len != KV_SEAL_SHARED_LEN || to.len != KV_SEAL_POINT_LEN) {
@@ -162,20 +179,10 @@ enum kv_code kv_seal_open_shared(struct kv_bytes shared, struct kv_bytes to, str
     }
     struct kv_bytes fresh = kv_bytes(sealed.ptr, KV_SEAL_POINT_LEN);
     struct kv_bytes body = kv_bytes(sealed.ptr + KV_SEAL_POINT_LEN, sealed.len - KV_SEAL_POINT_LEN);
-    enum kv_code code = kv_secret_new(body.len - TAG_LEN, &plain, err);
-    if (code != KV_OK) {
-        return code;
+    if (!derive(shared.ptr, fresh, to, &box)) {
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "no key could be derived");
     }
-    bool good =
-        derive(shared.ptr, fresh, to, &box) && decrypt(&box, aad, body, kv_secret_data(plain));
-    kv_wipe(&box, sizeof box);
-    if (!good) {
-        return KV_REFUSE(err, KV_E_TOKEN_WRAPPED,
-                         "a sealed secret was changed, or is for another key or purpose");
-    }
-    *out = plain;
-    plain = NULL;
-    return KV_OK;
+    return open_box(&box, body, aad, out, err);
 }
 
 enum kv_code kv_seal_under(const struct kv_secret *key, struct kv_bytes aad, struct kv_bytes plain,
@@ -201,27 +208,13 @@ enum kv_code kv_seal_open_under(const struct kv_secret *key, struct kv_bytes sea
                                 struct kv_bytes aad, struct kv_secret **out, struct kv_err *err)
 {
     assert(kv_secret_len(key) == KV_SEAL_KEY_LEN);
-    KV_CLEANUP(kv_secret_freep) struct kv_secret *plain = NULL;
     struct box box;
     if (sealed.len <= KV_SEAL_UNDER_OVERHEAD || sealed.len > KV_SECRET_MAX) {
         return KV_REFUSE(err, KV_E_TOKEN_WRAPPED, "a sealed secret has %zu bytes", sealed.len);
     }
-    enum kv_code code = kv_secret_new(sealed.len - KV_SEAL_UNDER_OVERHEAD, &plain, err);
-    if (code != KV_OK) {
-        return code;
-    }
     memcpy(box.key, kv_secret_bytes(key).ptr, sizeof box.key);
     memcpy(box.iv, sealed.ptr, sizeof box.iv);
-    bool good = decrypt(&box, aad, kv_bytes(sealed.ptr + IV_LEN, sealed.len - IV_LEN),
-                        kv_secret_data(plain));
-    kv_wipe(&box, sizeof box);
-    if (!good) {
-        return KV_REFUSE(err, KV_E_TOKEN_WRAPPED,
-                         "a sealed secret was changed, or is for another key or purpose");
-    }
-    *out = plain;
-    plain = NULL;
-    return KV_OK;
+    return open_box(&box, kv_bytes(sealed.ptr + IV_LEN, sealed.len - IV_LEN), aad, out, err);
 }
 
 void kv_seal_import_purpose(const char *vault, struct kv_bytes credential, struct kv_buf *out)

@@ -8,17 +8,13 @@
  * the key of a wrapping label, never the secret. The key is unsealed for one use and wiped; it
  * crosses the bus encrypted. */
 
-static enum kv_code check_rung(enum kv_token_rung rung, struct kv_err *err)
+static enum kv_code take_kek(struct kv_tpm_token *token, const char *label, enum kv_token_rung rung,
+                             struct kv_secret **out, struct kv_err *err)
 {
-    return rung == KV_TOKEN_RUNG_SEALED
-               ? KV_OK
-               : KV_REFUSE(err, KV_E_TOKEN_MECHANISM, "a TPM does not open '%s'",
-                           kv_token_rung_word(rung));
-}
-
-static enum kv_code take_kek(struct kv_tpm_token *token, const char *label, struct kv_secret **out,
-                             struct kv_err *err)
-{
+    if (rung != KV_TOKEN_RUNG_SEALED) {
+        return KV_REFUSE(err, KV_E_TOKEN_MECHANISM, "a TPM does not open '%s'",
+                         kv_token_rung_word(rung));
+    }
     struct kv_tpm_blob blob;
     TPM2B_AUTH auth;
     KV_CLEANUP(kv_secret_freep) struct kv_secret *kek = NULL;
@@ -73,14 +69,11 @@ enum kv_code kv_tpm_wrap(struct kv_token *base, const char *label, enum kv_token
 {
     struct kv_tpm_token *token = kv_tpm_token(base);
     KV_CLEANUP(kv_secret_freep) struct kv_secret *kek = NULL;
-    enum kv_code code = check_rung(rung, err);
-    if (code == KV_OK) {
-        code = take_kek(token, label, &kek, err);
-    }
+    enum kv_code code = take_kek(token, label, rung, &kek, err);
     if (code == KV_E_TOKEN_KEY_MISSING) {
         code = make_kek(token, label, err);
         if (code == KV_OK) { /* as it lies there, not as we meant it */
-            code = take_kek(token, label, &kek, err);
+            code = take_kek(token, label, rung, &kek, err);
         }
     }
     return code == KV_OK ? kv_seal_under(kek, aad, kv_secret_bytes(plain), out, err) : code;
@@ -92,9 +85,6 @@ enum kv_code kv_tpm_unwrap(struct kv_token *base, const char *label, enum kv_tok
 {
     struct kv_tpm_token *token = kv_tpm_token(base);
     KV_CLEANUP(kv_secret_freep) struct kv_secret *kek = NULL;
-    enum kv_code code = check_rung(rung, err);
-    if (code == KV_OK) {
-        code = take_kek(token, label, &kek, err);
-    }
+    enum kv_code code = take_kek(token, label, rung, &kek, err);
     return code == KV_OK ? kv_seal_open_under(kek, wrapped, aad, out, err) : code;
 }
