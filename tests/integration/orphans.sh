@@ -65,9 +65,19 @@ for endpoint in challenge xades status redeem; do
     [ $endpoint = redeem ] || wait_for 60 none_alive || break
 done
 equal "killed while KSeF redeems, a session is there that nobody has a token of" "redeem 1" "$endpoint $(alive)"
+# a 401 says nothing of the lost one: the helping session's own end gives it, too
+from=$(record_count)
+ksefsim /control/fault -d '{"endpoint":"session-end","kind":"unauthorized"}' -f >/dev/null || die "fault"
+session $NIP || die "no session: $answer"
+told() { grep -q 'session-lost.*code=ksef.unauthorised' "$W/agent.log"; }
+is "refused with 401, the lost one counts as there" wait_for 10 told
+equal "… with no record of an end" "" "$(since ksef.close)"
+equal "… and it is there" 2 "$(alive)"
+call kv-erp DELETE "/v1/sessions/$(field session)"
+one_alive() { [ "$(alive)" = 1 ]; }
+wait_for 20 one_alive || die "the helping session did not end"
 from=$(record_count)
 session $NIP || die "no session: $answer"
-one_alive() { [ "$(alive)" = 1 ]; }
 is "… the next login ends it" wait_for 30 one_alive
 closed() { [ "$(since ksef.close | jq -r .info.why)" = orphan ]; }
 is "… which is recorded" wait_for 10 closed

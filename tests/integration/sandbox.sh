@@ -22,6 +22,8 @@ for role in gate vault keeper courier; do
         equal "$role can't: $try" refused "$(result $role $try)"
     done
 done
+equal "the gate sets no socket option, and is told that there are none" "refused errno=$(/usr/bin/python3 -c 'import errno; print(errno.ENOPROTOOPT)')" \
+    "$(sed -n 's/.* probe role=gate try=set-an-option result=\([a-z]* errno=[0-9]*\).*/\1/p' "$W/agent.log" | tail -1)"
 isnt "nothing was written" test -e $folder/written
 # the tries themselves are good: without a sandbox an account like theirs can do what the files and ports allow
 is "the file is readable for their accounts" as ksefvault-courier cat $folder/pin
