@@ -1,3 +1,5 @@
+/* One file, though long: what is sent, what is asked and what is read share the channel's struct,
+ * which nobody else may see. */
 #include "agent/channel.h"
 
 #include "core/log.h"

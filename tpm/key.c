@@ -1,3 +1,5 @@
+/* Keys that sign. One file, though long: a key is made, found, judged and used by the same
+ * templates, and what one of these forgets another must refuse. */
 #include "tpm/session.h"
 
 #include <dirent.h>

@@ -1,3 +1,5 @@
+/* A TPM's slot from its making to the chip's loss. One file, though long: nearly every test damages
+ * what the helpers here make. */
 #include "core/public.h"
 #include "tests/unit/tpm/swtpm.h"
 #include "tpm/session.h"
