@@ -5,7 +5,7 @@
 /* clang-format off */
 #define KV_CODE_TABLE(X) \
 X(INTERNAL, "agent.internal", 500, FAILED, NEVER, "The program met a state that it was not written for.", "Report it with the log lines around it; nothing was given or changed.") \
-X(NO_MEMORY, "agent.no-memory", 503, LATER, AFTER, "Memory is exhausted or could not be locked.", "Raise the memory or RLIMIT_MEMLOCK limit of the unit, then try again.") \
+X(NO_MEMORY, "agent.no-memory", 503, LATER, AFTER, "Memory is exhausted or could not be locked.", "Raise the memory or RLIMIT_MEMLOCK limit of the unit, or, when many KSeF sessions live, end some; then try again.") \
 X(IO, "agent.io", 500, FAILED, AFTER, "An operation of the operating system failed.", "Read the cause in the message; correct it and try again.") \
 X(UNREACHABLE, "agent.unreachable", 503, UNREACHABLE, AFTER, "The agent does not answer on its socket.", "Start it (systemctl start ksefvault) or name its socket with --socket.") \
 X(STARTING, "agent.starting", 503, UNREACHABLE, AFTER, "The agent is still starting: it replays the ledger or waits for its slot.", "Try again in a few seconds; `ksefvault status` tells what it waits for.") \
