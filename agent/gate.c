@@ -2,6 +2,7 @@
  * frames, and back. It parses what strangers send, so it holds nothing worth stealing: no key, no
  * ledger, no policy, no network of its own. It can name a connection, never an identity. */
 #include "agent/gate_json.h"
+#include "agent/headroom.h"
 #include "agent/program.h"
 #include "agent/sandbox.h"
 
@@ -21,7 +22,8 @@
 #define IDLE_TIMEOUT_S  120
 #define CONNECTION_MEMORY                                                                          \
     (24 * 1024) /* headers; wiped for each request, so not larger than needed */
-#define FD_MAX 4096
+#define FD_MAX     4096
+#define SMALL_BODY (16 * 1024) /* bytes; of each connection, in the reserve of kv_headroom */
 
 struct gate {
     struct kv_loop *loop;
@@ -221,6 +223,19 @@ static enum MHD_Result on_query(void *ctx, enum MHD_ValueKind kind, const char *
     return MHD_YES;
 }
 
+/* With little memory left only small requests go on that end something or tell how things stand.
+ * Whether a signed text gives or takes away the vault sees, which refuses by its own memory. */
+static enum kv_code room_for(enum kv_call call, const char *length, bool chunked,
+                             struct kv_err *err)
+{
+    uint64_t bytes = 0;
+    bool small =
+        !chunked && (length == NULL || kv_parse_u64(kv_bytes_str(length), SMALL_BODY, &bytes));
+    bool needed = call == KV_CALL_STATUS || call == KV_CALL_HEALTH || call == KV_CALL_SUBMIT ||
+                  call == KV_CALL_SESSION_CLOSE || call == KV_CALL_STATEMENT;
+    return small && needed ? KV_OK : kv_headroom(err);
+}
+
 static struct exchange *begin(struct gate *gate, struct MHD_Connection *connection, const char *url,
                               const char *method)
 {
@@ -235,11 +250,14 @@ static struct exchange *begin(struct gate *gate, struct MHD_Connection *connecti
         .gate = gate, .connection = connection, .number = gate->number_of_fd[info->connect_fd]};
     kv_buf_init(&x->body, KV_CALL_BODY_MAX);
     kv_buf_init(&x->args, KV_FRAME_BODY_MAX);
-    if (kv_call_route(method, url, &x->call, &x->args, &x->err) != KV_OK) {
-        return x;
-    }
     const char *type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Type");
     const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
+    bool chunked =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Transfer-Encoding") != NULL;
+    if (kv_call_route(method, url, &x->call, &x->args, &x->err) != KV_OK ||
+        room_for(x->call, length, chunked, &x->err) != KV_OK) {
+        return x;
+    }
     bool has_body = length != NULL && strcmp(length, "0") != 0;
     if (has_body && (type == NULL || strncmp(type, "application/json", 16) != 0)) {
         enum kv_code code =

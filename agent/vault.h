@@ -160,6 +160,8 @@ struct vault {
     uint64_t mono_us;
     bool space_known; /* in this turn */
     struct kv_log_space space;
+    bool headroom_known; /* in this turn: `headroom` is what kv_headroom said */
+    struct kv_err headroom;
     bool dirty; /* records wait for the flush */
     /* What the next record brings along, stored only if it is accepted: the side rows behind its
      * commitments, the policy text that it asks for. Borrowed. */

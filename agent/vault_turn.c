@@ -432,5 +432,6 @@ void vault_turn_end(void *vault)
     }
     v->now_ms = 0;
     v->space_known = false;
+    v->headroom_known = false;
     kv_log_release();
 }

@@ -40,7 +40,47 @@ kill "$first" "$second"; wait "$first" "$second" 2>/dev/null
 served() { call kv-other GET /v1/health; }
 is "when they go, it is served" wait_for 10 served
 isnt "no program ended" grep -qE 'fatal|ended program' "$W/agent.log"
+
+# ---- memory: the vault's, then the gate's ----
+
+# by its own account, which needs no capability for it
+limit() { as "$(id -nu "$(awk '/^Uid:/ { print $2 }' "/proc/$1/status")")" prlimit --pid "$1" "--as=$2:unlimited"; }
+bytes_of() { echo $(($(awk '{ print $1 }' "/proc/$1/statm") * $(getconf PAGESIZE))); }
+tighten() { limit "$1" $(($(bytes_of "$1") + 8 * 1024 * 1024)); }
+closed() { call kv-erp DELETE "/v1/sessions/$(jq -r .session "$W/open")" && [ "$status" = 200 ]; }
+vault=$(agent_child vault) gate=$(agent_child gate)
+other=$(new_grant erp-1 --context $INTERNAL) || die "no grant"
+session $NIP && printf %s "$answer" >"$W/open"
+is "the vault has 8 MiB left" tighten "$vault"
+session $NIP
+equal "… no session is given" "503 agent.no-memory" "$status $(field code)"
+says_next() { [ -n "$(field next)" ] && [ "$(field retry)" = after ]; }
+is "… the answer says what to do" says_next
+granted() { (new_grant erp-1 --context $NIP) }
+isnt "… nor a grant" granted
+is "… status tells it" bash -c "'$BIN/ksefvault' status --socket '$W/run/agent.sock' | grep -F 'agent.no-memory'"
+is "… a grant is revoked" by fin-01 grant revoke "$other" --reason "Little memory"
+is "… the session that lives is ended" closed
+limit "$vault" unlimited
+session $NIP
+equal "with room again, a session is given" 201 "$status"
+printf %s "$answer" >"$W/open"
+is "the gate has 8 MiB left" tighten "$gate"
+session $NIP
+equal "… it asks for nothing more" "503 agent.no-memory" "$status $(field code)"
+call kv-erp GET /v1/grants
+equal "… nor for lists" "503 agent.no-memory" "$status $(field code)"
+served() { call kv-other GET /v1/health; [ "$status" = 200 ]; }
+is "… but for its health" served
+is "… and takes what ends something" closed
+limit "$gate" unlimited
+session $NIP
+equal "with room again, it goes on" 201 "$status"
+equal "the vault never ended" "$vault" "$(agent_child vault)"
+equal "nor did the gate" "$gate" "$(agent_child gate)"
 agent_stop
+(ulimit -v 65536 && exec timeout 20 "$BIN/ksefvaultd" --config "$W/ksefvault.yaml") >"$W/tight" 2>&1
+is "with less than a segment of the ledger takes, the vault says why it does not begin" grep -q 'fatal code=agent.no-memory' "$W/tight"
 (ulimit -n 64 && exec timeout 20 "$BIN/ksefvaultd" --config "$W/ksefvault.yaml") >"$W/few" 2>&1
 is "with fewer than it needs itself, the agent does not begin, and says why" grep -q 'RLIMIT_NOFILE is 64' "$W/few"
 finish
