@@ -223,17 +223,25 @@ static enum kv_code repeat(struct submitted *s, struct kv_bytes text, struct kv_
     return answer_after(s, strict, err);
 }
 
-/* What a request shall make in a slot is asked for in one that this agent has. (The fold knows no
- * configuration.) */
-static enum kv_code slot_known(struct vault *v, struct kv_bytes text, struct kv_err *err)
+/* What a request shall make in a slot is asked for in one that this agent has, and what shall log
+ * in at KSeF for the environment that it talks to. (The fold knows no configuration.) */
+static enum kv_code fits_here(struct vault *v, struct kv_bytes text, struct kv_err *err)
 {
     struct kv_statement *st = NULL;
-    char slot[KV_ID_LEN] = "";
+    char slot[KV_ID_LEN] = "", environment[8] = "";
     if (kv_statement_parse(text, &st, NULL, err) != KV_OK) {
         return err->code;
     }
     kv_statement_copy(st, KV_KEY_SLOT, slot, sizeof slot);
+    kv_statement_copy(st, KV_KEY_ENVIRONMENT, environment, sizeof environment);
+    bool codes = kv_bytes_is(kv_statement_get(st, KV_KEY_KIND), "offline-certificate");
     kv_statement_free(st);
+    if (environment[0] != '\0' && !codes && strcmp(environment, v->environment) != 0) {
+        return KV_REFUSE(err, KV_E_NOT_ALLOWED,
+                         "this agent talks to KSeF's environment '%s': a credential for '%s' could "
+                         "never log in here",
+                         v->environment, environment);
+    }
     if (slot[0] != '\0' && vault_keeper(v, slot) == NULL) {
         return KV_REFUSE(err, KV_E_REQ_NAME, "slot '%s' is not in this agent's configuration",
                          slot);
@@ -257,7 +265,7 @@ static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub
         return err->code;
     }
     memcpy(s->request, draft.rec->req, sizeof s->request);
-    enum kv_code code = draft.rec->ev == KV_EV_REQUEST_OPEN ? slot_known(v, sub->text, err) : KV_OK;
+    enum kv_code code = draft.rec->ev == KV_EV_REQUEST_OPEN ? fits_here(v, sub->text, err) : KV_OK;
     if (code == KV_OK && rows_field != NULL) {
         code = read_rows(rows_field, draft.rec, rows, &row_count, err);
     }

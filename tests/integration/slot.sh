@@ -50,9 +50,12 @@ equal "… and no token was made" "$before" "$(tokens)"
 
 # ---- a slot that is not there holds up no other ----
 
-generate() { by cus-01 credential generate "$1" --kind auth-certificate --key-type ec-p256 --slot "$2" --environment test --context $NIP --business-owner fin-01 --custodian cus-01 --reason "A test"; }
+generate() { by cus-01 credential generate "$1" --kind "${4:-auth-certificate}" --key-type ec-p256 --slot "$2" --environment "${3:-test}" --context $NIP --business-owner fin-01 --custodian cus-01 --reason "A test"; }
 isnt "a slot that is not configured is refused when it is asked for" generate typo mian
 is "… by name" grep -q "slot 'mian' is not" "$W/err"
+isnt "nor is a login at an environment of KSeF that the agent does not talk to" generate elsewhere main prod
+is "… by name" grep -q "KSeF's environment 'test'" "$W/err"
+is "… while codes are made for any" generate elsewhere main prod offline-certificate
 id=$(generate waits spare) || die "generate"
 approved "$id" fin-01 cus-02
 id=$(generate next main) || die "generate"
