@@ -110,8 +110,10 @@ static void set_response(struct exchange *x, enum kv_code code, const char *deta
     }
     if (row->retry == KV_RETRY_AFTER && failed) {
         json_int_t s = json_integer_value(json_object_get(object, "retryAfter"));
-        int n = snprintf(retry_after, sizeof retry_after, "%d", s > 0 && s < 86400 ? (int)s : 1);
+        s = s > 0 && s < 86400 ? s : 1;
+        int n = snprintf(retry_after, sizeof retry_after, "%d", (int)s);
         (void)n;
+        json_object_set_new(object, "retryAfter", json_integer(s));
     }
     char *text = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
     if (failed) {

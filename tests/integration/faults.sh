@@ -94,7 +94,7 @@ row() {
         return
     fi
     isnt "… and no token is in the answer" grep -q eyJ <<<"$answer"
-    [ "$(field retry)" != after ] || is "… with Retry-After" test "$(header Retry-After)" -gt 0
+    [ "$(field retry)" != after ] || equal "… with Retry-After, and in the answer" "$(field retryAfter)" "$(header Retry-After)"
 }
 while IFS='|' read -r endpoint fault wanted http outs; do
     [ -z "$endpoint" ] || row "$endpoint" "$fault" "$wanted" "$http" "$outs"
