@@ -98,7 +98,7 @@ static const int files_read[] = {
     SCMP_SYS(access),   SCMP_SYS(faccessat),  SCMP_SYS(faccessat2), SCMP_SYS(getdents64),
     SCMP_SYS(lstat),    SCMP_SYS(open),       SCMP_SYS(openat),     SCMP_SYS(pread64),
     SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(statfs),     SCMP_SYS(fstatfs),
-    SCMP_SYS(statx),    SCMP_SYS(getcwd),     SCMP_SYS(fadvise64),
+    SCMP_SYS(statx),    SCMP_SYS(getcwd),     SCMP_SYS(fadvise64),  SCMP_SYS(openat2),
 };
 static const int files_write[] = {
     SCMP_SYS(chmod),     SCMP_SYS(fallocate), SCMP_SYS(fchmod), SCMP_SYS(fchmodat),

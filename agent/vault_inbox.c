@@ -11,11 +11,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define FILE_MAX       32768 /* bytes of a text and its signature */
@@ -33,7 +35,17 @@ static bool ends_with(const char *name, const char *end)
     return n > m && strcmp(name + n - m, end) == 0;
 }
 
-/* Append the file to `out`. Only regular files, never through a link. */
+/* Open an entry of the inbox itself: through no link, and nothing that is mounted over it. Behind a
+ * mount a file system of the attacker's (FUSE) could let us wait for ever, for as little as its
+ * attributes. */
+static int open_entry(int dir, const char *name, int flags)
+{
+    struct open_how how = {.flags = (unsigned)(flags | O_NOFOLLOW | O_CLOEXEC),
+                           .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS};
+    return (int)syscall(SYS_openat2, dir, name, &how, sizeof how); /* glibc has no wrapper */
+}
+
+/* Append the file to `out`. Only regular files. */
 static enum found slurp(int dir, const char *name, struct kv_buf *out)
 {
     uint8_t chunk[4096];
@@ -41,7 +53,7 @@ static enum found slurp(int dir, const char *name, struct kv_buf *out)
     struct stat st;
     ssize_t n;
     KV_CLEANUP(kv_close_fdp)
-    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    int fd = open_entry(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         return NOTHING;
     }
@@ -121,8 +133,9 @@ static void take(struct vault *v, const char *name)
 static void remove_old(const struct vault *v, const char *name)
 {
     struct stat st;
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-        fstatat(v->inbox_dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+    KV_CLEANUP(kv_close_fdp)
+    int fd = open_entry(v->inbox_dir, name, O_PATH);
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || fd < 0 || fstat(fd, &st) != 0 ||
         kv_time_now_ms() - (int64_t)st.st_ctim.tv_sec * 1000 < KEEP_MS) {
         return;
     }

@@ -44,6 +44,17 @@ for ((i = 0; i < 300; i++)); do echo "x"; done >"$W/drop/lines"; drop "$W/drop/l
 cp "$W/drop/changed.txt" "$W/drop/last.txt"; drop "$W/drop/last.txt"
 is "what is dropped behind hostile files is answered" answered last.txt 'statement.request-differs\|signature.bad\|approval.request-not-open'
 is "hostile files do no harm" session $INTERNAL
+# a file system of theirs over their file could let the vault wait for ever, for its attributes alone
+as kv-other cp /dev/null "$I/mounted.txt"
+if mount --bind "$W/drop/changed.txt" "$I/mounted.txt" 2>"$W/said"; then
+    cp "$W/drop/a.txt.sig" "$W/drop/mounted.txt.sig"; drop "$W/drop/mounted.txt.sig"
+    cp "$W/drop/changed.txt" "$W/drop/after.txt"; drop "$W/drop/after.txt"
+    is "what is dropped behind a mounted file is answered" answered after.txt 'statement.request-differs\|signature.bad\|approval.request-not-open'
+    equal "… and that one is not looked into" "" "$(find "$I" -name 'mounted.txt.answer')"
+    umount "$I/mounted.txt"
+else
+    ok "not tried: nobody may mount a file here: $(cat "$W/said")" # a container
+fi
 equal "and leave no record but the session's" "" "$(records "$size" | jq -r 'select((.ev | startswith("use.") or . == "ksef.session") | not).ev')"
 
 # ---- a reason, which has no place in the box ----
