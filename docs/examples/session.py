@@ -38,7 +38,7 @@ def session(context, path, patience=120):
             if answer.status == 201:
                 return body
             if body["retry"] != "after":
-                raise PermissionError(f'{body["code"]}: {body["detail"]} (record {body.get("record")})')
+                raise PermissionError(f'{body["code"]}: {body["detail"]} (record {body.get("record")})\n{body["next"]}')
             wait = int(answer.headers.get("Retry-After", 1))
         except (ConnectionError, FileNotFoundError, TimeoutError, http.client.HTTPException):
             pass  # not running or restarting; the same key, so that no second login is made
@@ -58,4 +58,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (PermissionError, TimeoutError) as refused:
+        sys.exit(str(refused))
