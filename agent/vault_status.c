@@ -190,6 +190,7 @@ static void attend_keys(struct vault *v, struct list *list)
 static void attend_people(struct vault *v, struct list *list)
 {
     size_t open = 0;
+    char next[96];
     if (kv_state_credential_count(v->state) == 0) {
         attend(list, "Create a credential: `ksefvault credential generate --help`.",
                "There is no credential yet.");
@@ -197,13 +198,23 @@ static void attend_people(struct vault *v, struct list *list)
     for (size_t i = 0; i < kv_state_integration_count(v->state); i++) {
         const struct kv_integration *n = kv_state_integration_at(v->state, i);
         if (n->suspended) {
-            attend(list, "If it is cleared up: `ksefvault integration resume`.",
-                   "Integration %s is suspended%s%s.", n->id,
+            int len = snprintf(next, sizeof next,
+                               "If it is cleared up: `ksefvault integration resume %s`.", n->id);
+            assert(len > 0 && (size_t)len < sizeof next);
+            attend(list, next, "Integration %s is suspended%s%s.", n->id,
                    n->suspended_why[0] == '\0' ? "" : ": ", n->suspended_why);
         }
     }
     for (size_t i = 0; i < kv_state_request_count(v->state); i++) {
-        open += kv_state_request_at(v->state, i)->state == KV_REQUEST_OPEN;
+        const struct kv_request *r = kv_state_request_at(v->state, i);
+        open += r->state == KV_REQUEST_OPEN;
+        if (r->state == KV_REQUEST_APPROVED && r->action == KV_ACTION_GRANT) {
+            int len = snprintf(next, sizeof next, "See `ksefvault request show %s`.", r->id);
+            assert(len > 0 && (size_t)len < sizeof next);
+            attend(
+                list, next,
+                "A grant is approved and waits for its integration or credential to be in order.");
+        }
     }
     if (open > 0) {
         attend(list, "Requests wait for signatures: `ksefvault request list`.",

@@ -240,6 +240,9 @@ is "a grant that can be renewed is told" wait_for 10 attends "^The grant of erp-
 by fin-01 integration suspend erp-1 --reason "A look" || die "suspend"
 is "a suspended integration is told" attends "^Integration erp-1 is suspended"
 is "… with what to do about it" grep -q 'integration resume' <(kv status)
+early=$(request_grant erp-1 --context $INTERNAL) || die "request"
+approve "$early" fin-01 && approve "$early" cus-01 || die "approve"
+is "a grant that is approved and waits is told, by its request" bash -c "'$BIN/ksefvault' status --socket '$W/run/agent.sock' | grep -A1 'approved and waits for its integration' | grep -q '$early'"
 by fin-02 integration resume erp-1 --reason "Looked at" >/dev/null || die "resume"
 is "what waits is told" wait_for 5 attends 'for signatures'
 finish
