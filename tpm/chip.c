@@ -117,6 +117,12 @@ bool kv_tpm_tcti_known(const char *tcti)
     return way_of(tcti) < KV_COUNT(ways);
 }
 
+bool kv_tpm_tcti_managed(const char *tcti)
+{
+    size_t way = way_of(tcti);
+    return way < KV_COUNT(ways) && ways[way].managed;
+}
+
 bool kv_tpm_tcti_needs(const char *tcti, bool *unix_sockets, uint16_t *port)
 {
     const char *text = strstr(tcti, "port=");
@@ -311,6 +317,20 @@ static enum kv_code read_properties(struct kv_tpm_chip *chip, struct kv_err *err
     return KV_OK;
 }
 
+static enum kv_code begin(struct kv_tpm_chip *chip, struct kv_err *err)
+{
+    TSS2_RC rc = Esys_Initialize(&chip->esys, chip->tcti, NULL);
+    if (!succeeded(rc)) {
+        chip->esys = NULL;
+        return KV_TPM_FAIL(err, rc, "the TPM");
+    }
+    enum kv_code code = chip->managed ? KV_OK : flush_all(chip->esys, err);
+    if (code == KV_OK) {
+        code = open_storage(chip, err);
+    }
+    return code == KV_OK ? open_session(chip, err) : code;
+}
+
 enum kv_code kv_tpm_chip_open(const char *tcti, struct kv_tpm_chip *out, struct kv_err *err)
 {
     *out = (struct kv_tpm_chip){.primary = ESYS_TR_NONE, .session = ESYS_TR_NONE};
@@ -323,24 +343,29 @@ enum kv_code kv_tpm_chip_open(const char *tcti, struct kv_tpm_chip *out, struct 
         return KV_REFUSE(err, KV_E_NO_MEMORY, "no memory for the environment");
     }
     out->software = ways[way].software;
+    out->managed = kv_tpm_tcti_managed(tcti);
     TSS2_RC rc = Tss2_TctiLdr_Initialize(tcti, &out->tcti);
     if (!succeeded(rc)) {
         out->tcti = NULL;
         return KV_TPM_FAIL(err, rc, tcti);
     }
-    rc = Esys_Initialize(&out->esys, out->tcti, NULL);
-    if (!succeeded(rc)) {
-        out->esys = NULL;
-        return KV_TPM_FAIL(err, rc, "the TPM");
+    enum kv_code code = begin(out, err);
+    return code == KV_OK ? read_properties(out, err) : code;
+}
+
+enum kv_code kv_tpm_chip_again(struct kv_tpm_chip *chip, struct kv_err *err)
+{
+    TPM2B_NAME before = chip->primary_name;
+    chip->primary = chip->session = ESYS_TR_NONE;
+    Esys_Finalize(&chip->esys);
+    enum kv_code code = begin(chip, err);
+    if (code == KV_OK &&
+        !kv_bytes_equal(kv_bytes(before.name, before.size),
+                        kv_bytes(chip->primary_name.name, chip->primary_name.size))) {
+        code = KV_REFUSE(err, KV_E_TOKEN_FOREIGN, "the TPM is another one, or it was cleared");
     }
-    enum kv_code code = ways[way].managed ? KV_OK : flush_all(out->esys, err);
-    if (code == KV_OK) {
-        code = read_properties(out, err);
-    }
-    if (code == KV_OK) {
-        code = open_storage(out, err);
-    }
-    return code == KV_OK ? open_session(out, err) : code;
+    chip->primary_name = before;
+    return code;
 }
 
 void kv_tpm_chip_clear(struct kv_tpm_chip *chip)

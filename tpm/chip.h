@@ -18,6 +18,7 @@ struct kv_tpm_chip {
     TPM2B_NAME primary_name;
     char manufacturer[5], vendor[17], firmware[24];
     bool software; /* it says so, or the way to it does */
+    bool managed;  /* a resource manager is behind it: others' handles are not ours to flush */
 };
 
 /* An object as it lies in a file. */
@@ -30,6 +31,9 @@ struct kv_tpm_blob {
  * the session. *out is owned by the caller, also after a failure. */
 KV_MUST_USE enum kv_code kv_tpm_chip_open(const char *tcti, struct kv_tpm_chip *out,
                                           struct kv_err *err);
+/* The same, once more, over the connection that is there: another has emptied the chip, and what we
+ * know of it is forgotten. Error also KV_E_TOKEN_FOREIGN: its storage key is another one. */
+KV_MUST_USE enum kv_code kv_tpm_chip_again(struct kv_tpm_chip *chip, struct kv_err *err);
 /* Flush and disconnect; what is not open is fine. */
 void kv_tpm_chip_clear(struct kv_tpm_chip *chip);
 /* The name of a key of the endorsement hierarchy, which TPM2_Clear does not change: it is the

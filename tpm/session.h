@@ -1,5 +1,5 @@
 /* The inside of an open TPM token, shared by token.c (opening, closing), key.c (keys that sign) and
- * kek.c (keys that wrap). */
+ * kek.c (keys that wrap); ops.c calls them. */
 #ifndef KV_TPM_SESSION_H
 #define KV_TPM_SESSION_H
 
@@ -7,6 +7,7 @@
 #include "tpm/chip.h"
 #include "tpm/file.h"
 #include "tpm/token.h"
+#include "tpm/turn.h"
 
 #define KV_TPM_KEYS_MAX 1024 /* that were used since the start */
 
@@ -25,6 +26,8 @@ struct kv_tpm_token {
     struct kv_token base; /* first: kv_token* and kv_tpm_token* are one address */
     struct kv_tpm_chip chip;
     int dir, lock;
+    struct kv_tpm_turn turn;
+    bool lost;                /* a turn could not begin: the next one must */
     struct kv_secret *root;   /* what the login unsealed: from it, the passwords of all keys */
     struct kv_tpm_key **keys; /* owned, each too */
     size_t key_count;
@@ -61,7 +64,17 @@ bool kv_tpm_sealed_good(const TPM2B_PUBLIC *public);
 /* Leave the chip's second place to another object. */
 void kv_tpm_make_room(struct kv_tpm_token *token);
 
-/* The functions of kv_token_ops. */
+/* Before anything is asked of the chip, and after it. If another slot's turn emptied the chip, it
+ * is begun anew; the login is kept. Errors: those of kv_tpm_turn_take and kv_tpm_chip_open,
+ * KV_E_TOKEN_FOREIGN. */
+KV_MUST_USE enum kv_code kv_tpm_enter(struct kv_tpm_token *token, struct kv_err *err);
+void kv_tpm_leave(struct kv_tpm_token *token);
+
+/* Each of its functions is one turn at the chip. */
+extern const struct kv_token_ops kv_tpm_ops;
+
+/* What the functions of kv_tpm_ops do in their turn. */
+void kv_tpm_close(struct kv_token *token);
 enum kv_code kv_tpm_generate(struct kv_token *token, const char *label, enum kv_token_key_type type,
                              struct kv_token_key *out, struct kv_err *err);
 enum kv_code kv_tpm_find(struct kv_token *token, const char *label, struct kv_token_key *out,

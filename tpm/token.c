@@ -14,9 +14,39 @@
 #define TOKEN_FILE "token"
 #define ROOT_LEN   32
 
-static void close_token(struct kv_token *base)
+enum kv_code kv_tpm_enter(struct kv_tpm_token *token, struct kv_err *err)
+{
+    bool alone;
+    enum kv_code code = kv_tpm_turn_take(&token->turn, &alone, err);
+    if (code == KV_OK && alone && !token->lost) {
+        return KV_OK;
+    }
+    token->loaded = ESYS_TR_NONE;
+    token->loaded_handle = 0;
+    if (code == KV_OK) {
+        code = kv_tpm_chip_again(&token->chip, err);
+        if (code != KV_OK) {
+            kv_tpm_leave(token);
+        }
+    }
+    token->lost = code != KV_OK;
+    return code;
+}
+
+void kv_tpm_leave(struct kv_tpm_token *token)
+{
+    kv_tpm_turn_give(&token->turn);
+}
+
+void kv_tpm_close(struct kv_token *base)
 {
     struct kv_tpm_token *token = kv_tpm_token(base);
+    bool alone = false;
+    /* after another's turn, what is in the chip is his */
+    if (token->chip.esys != NULL &&
+        (token->lost || kv_tpm_turn_take(&token->turn, &alone, NULL) != KV_OK || !alone)) {
+        token->chip.primary = token->chip.session = token->loaded = ESYS_TR_NONE;
+    }
     kv_tpm_make_room(token);
     kv_tpm_chip_clear(&token->chip);
     for (size_t i = 0; i < token->key_count; i++) {
@@ -24,37 +54,11 @@ static void close_token(struct kv_token *base)
     }
     free(token->keys);
     kv_secret_free(token->root);
+    kv_close_fdp(&token->turn.fd); /* and ends the turn */
     kv_close_fdp(&token->dir);
     kv_close_fdp(&token->lock);
     free(token);
 }
-
-static enum kv_code get_random(struct kv_token *base, uint8_t *out, size_t len, struct kv_err *err)
-{
-    return kv_tpm_chip_random(&kv_tpm_token(base)->chip, out, len, err);
-}
-
-static enum kv_code best_rung(struct kv_token *base, enum kv_token_rung *out, struct kv_err *err)
-{
-    (void)base;
-    (void)err;
-    *out = KV_TOKEN_RUNG_SEALED;
-    return KV_OK;
-}
-
-static const struct kv_token_ops ops = {
-    .close = close_token,
-    .generate = kv_tpm_generate,
-    .find = kv_tpm_find,
-    .sign = kv_tpm_sign,
-    .random = get_random,
-    .destroy = kv_tpm_destroy,
-    .count = kv_tpm_count,
-    .destroy_prefix = kv_tpm_destroy_prefix,
-    .rung = best_rung,
-    .wrap = kv_tpm_wrap,
-    .unwrap = kv_tpm_unwrap,
-};
 
 static struct kv_tpm_token *new_token(struct kv_err *err)
 {
@@ -64,8 +68,8 @@ static struct kv_tpm_token *new_token(struct kv_err *err)
         assert(code == KV_E_NO_MEMORY);
         return NULL;
     }
-    token->base.ops = &ops;
-    token->dir = token->lock = -1;
+    token->base.ops = &kv_tpm_ops;
+    token->dir = token->lock = token->turn.fd = -1;
     token->loaded = ESYS_TR_NONE;
     token->next_handle = 1;
     token->chip = (struct kv_tpm_chip){.primary = ESYS_TR_NONE, .session = ESYS_TR_NONE};
@@ -97,8 +101,8 @@ static enum kv_code open_folder(const char *folder, int *dir, struct kv_err *err
     return *dir < 0 ? KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open %.120s", folder) : KV_OK;
 }
 
-/* One process for a folder, and so for a login. A chip that is shared (several slots, other
- * programs) needs a resource manager: /dev/tpmrm0 has one. */
+/* One process for a folder, and so for a login. A chip that is shared with other programs needs a
+ * resource manager: /dev/tpmrm0 has one. */
 static enum kv_code lock_folder(int dir, int *lock, struct kv_err *err)
 {
     *lock = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
@@ -182,6 +186,18 @@ static void pin_auth(const struct kv_secret *pin, TPM2B_AUTH *out)
     kv_wipe(&hash, sizeof hash);
 }
 
+/* The first turn at the chip begins; the caller ends it. */
+static enum kv_code open_chip(struct kv_tpm_token *token, const char *tcti, struct kv_err *err)
+{
+    bool alone;
+    enum kv_code code =
+        kv_tpm_tcti_managed(tcti) ? KV_OK : kv_tpm_turn_open(token->dir, &token->turn, err);
+    if (code == KV_OK) {
+        code = kv_tpm_turn_take(&token->turn, &alone, err);
+    }
+    return code == KV_OK ? kv_tpm_chip_open(tcti, &token->chip, err) : code;
+}
+
 /* Another storage key: the chip's own name tells whether it is another chip. */
 static enum kv_code check_chip(struct kv_tpm_token *token,
                                const struct kv_bytes part[static T_COUNT], struct kv_err *err)
@@ -242,7 +258,7 @@ static enum kv_code open_slot(struct kv_tpm_token *token, const struct kv_tpm_pr
     code = read_token(token->dir, &file, part, err);
     if (code == KV_OK) {
         tell(part, &token->base.info);
-        code = kv_tpm_chip_open(profile->tcti, &token->chip, err);
+        code = open_chip(token, profile->tcti, err);
     }
     if (code == KV_OK) {
         code = check_chip(token, part, err);
@@ -263,9 +279,10 @@ enum kv_code kv_tpm_open(const struct kv_tpm_profile *profile, const struct kv_s
     }
     enum kv_code code = open_slot(token, profile, pin, err);
     if (code != KV_OK) {
-        close_token(&token->base);
+        kv_tpm_close(&token->base);
         return code;
     }
+    kv_tpm_leave(token);
     *out = &token->base;
     return KV_OK;
 }
@@ -350,7 +367,7 @@ static enum kv_code init_slot(struct kv_tpm_token *token, const struct kv_tpm_pr
     const struct kv_tpm_chip *chip = &token->chip;
     enum kv_code code = make_folder(profile->folder, &token->dir, &token->lock, err);
     if (code == KV_OK) {
-        code = kv_tpm_chip_open(profile->tcti, &token->chip, err);
+        code = open_chip(token, profile->tcti, err);
     }
     if (code == KV_OK) {
         code = make_login(token, label, pin, &blob, err);
@@ -385,6 +402,6 @@ enum kv_code kv_tpm_init(const struct kv_tpm_profile *profile, const char *label
         return code == KV_OK ? KV_E_NO_MEMORY : code;
     }
     code = init_slot(token, profile, label, pin, err);
-    close_token(&token->base);
+    kv_tpm_close(&token->base);
     return code;
 }

@@ -21,6 +21,9 @@ struct kv_tpm_profile {
 /* Whether `tcti` names a way to a TPM that this layer knows. */
 bool kv_tpm_tcti_known(const char *tcti);
 
+/* Whether a resource manager is behind it, so that several processes may hold objects at once. */
+bool kv_tpm_tcti_managed(const char *tcti);
+
 /* What the way needs of a process that is confined after opening: a device stays open, all others
  * are connected to again for each command. False: not a way that is known. */
 bool kv_tpm_tcti_needs(const char *tcti, bool *unix_sockets, uint16_t *port);

@@ -157,6 +157,37 @@ static inline void swtpm_free(struct swtpm *tpm)
     free(tpm);
 }
 
+/* Objects and sessions that the chip holds. */
+static inline size_t swtpm_held(ESYS_CONTEXT *esys)
+{
+    static const uint32_t kinds[] = {TPM2_TRANSIENT_FIRST, TPM2_LOADED_SESSION_FIRST,
+                                     TPM2_ACTIVE_SESSION_FIRST};
+    size_t count = 0;
+    for (size_t i = 0; i < KV_COUNT(kinds); i++) {
+        TPMS_CAPABILITY_DATA *data = NULL;
+        TPMI_YES_NO more;
+        assert_int_equal(Esys_GetCapability(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                            TPM2_CAP_HANDLES, kinds[i], 32, &more, &data),
+                         TSS2_RC_SUCCESS);
+        count += data->data.handles.count;
+        Esys_Free(data);
+    }
+    return count;
+}
+
+/* The same, asked by somebody who is not the product, and flushes nothing. */
+static inline size_t swtpm_left(const struct swtpm *tpm)
+{
+    TSS2_TCTI_CONTEXT *tcti = NULL;
+    ESYS_CONTEXT *esys = NULL;
+    assert_int_equal(Tss2_TctiLdr_Initialize(tpm->tcti, &tcti), TSS2_RC_SUCCESS);
+    assert_int_equal(Esys_Initialize(&esys, tcti, NULL), TSS2_RC_SUCCESS);
+    size_t count = swtpm_held(esys);
+    Esys_Finalize(&esys);
+    Tss2_TctiLdr_Finalize(&tcti);
+    return count;
+}
+
 static inline struct kv_token *swtpm_open(const struct swtpm *tpm)
 {
     struct kv_token *token = NULL;
