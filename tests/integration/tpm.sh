@@ -2,27 +2,9 @@
 # A vault whose only slot is a TPM (swtpm): founding, the log's key, a credential, a session, codes by EC
 # and RSA, and a trail that verifies; no PKCS#11 module anywhere. Then the TPM goes away, comes back, is
 # another one, and refuses the PIN.
-WORLD_PIN='a long PIN, which a TPM needs'
 . "$(dirname "$0")/harness.sh"
+. "$(dirname "$0")/tpm-world.sh"
 
-tpm_start() { # [NAME]: a chip with a state of its own
-    local state=$W/tpm/${1:-own}
-    mkdir -p "$state"
-    chown -R ksefvault-keeper:ksefvault-keeper "$W/tpm"
-    as ksefvault-keeper swtpm socket --tpm2 --tpmstate "dir=$state" --server "type=unixio,path=$W/tpm/sock" \
-        --ctrl "type=unixio,path=$W/tpm/sock.ctrl" --flags not-need-init,startup-clear \
-        --pid "file=$W/tpm/pid" --daemon 2>"$W/swtpm.log" || die "swtpm: $(cat "$W/swtpm.log")"
-}
-tpm_stop() {
-    [ -s "$W/tpm/pid" ] || return 0
-    local pid; pid=$(cat "$W/tpm/pid")
-    kill -9 "$pid"
-    wait_for 10 gone "$pid"
-    rm -f "$W/tpm/pid" "$W/tpm/sock" "$W/tpm/sock.ctrl"
-}
-gone() { ! kill -0 "$1"; }
-world_token_end() { tpm_stop; }
-world_slot_config() { echo "    tpm: \"swtpm:path=$W/tpm/sock\""; }
 slot_init() { kv slot init main --label ksefvault --pin-fd 9 "$@"; }
 world_slot() { tpm_start; }
 before_start() {

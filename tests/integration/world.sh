@@ -50,7 +50,14 @@ world_people() { # fin-01 fin-02: Ed25519, EC; cus-01 cus-02: EC, Ed25519; req-0
     done
 }
 
+world_pin() { # what opens the slot
+    mkdir -p "$W/pin"
+    printf '%s' "${WORLD_PIN:-4711-vault-pin}" >"$W/pin/main"
+    chmod 0400 "$W/pin/main"
+}
+
 world_token() { # the token's folder belongs to the keeper
+    world_pin
     mkdir -p "$W/keeper/tokens"
     cat >"$W/softhsm2.conf" <<EOF
 directories.tokendir = $W/keeper/tokens
@@ -59,10 +66,8 @@ log.level = ERROR
 slots.removable = false
 EOF
     chmod 0644 "$W/softhsm2.conf"
-    mkdir -p "$W/pin"
-    printf '%s' "${WORLD_PIN:-4711-vault-pin}" >"$W/pin/main"
     printf '%s' "${WORLD_SO_PIN:-0815-so-pin}" >"$W/pin/so"
-    chmod 0400 "$W/pin/main" "$W/pin/so"
+    chmod 0400 "$W/pin/so"
     chown -R ksefvault-keeper:ksefvault-keeper "$W/keeper"
     chmod 0700 "$W/keeper"
 }
