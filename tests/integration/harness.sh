@@ -177,12 +177,12 @@ found() {
 }
 new_credential() { # ID [KIND [KEY-TYPE]]
     local id
-    id=$(by cus-01 credential generate "$1" --kind "${2:-auth-certificate}" --key-type "${3:-ec-p256}" --slot main --environment test \
+    id=$(by cus-01 credential generate "$1" --kind "${2:-auth-certificate}" --key-type "${3:-ec-p256}" --slot "${SLOT:-main}" --environment test \
         --context $NIP --context $INTERNAL --context $OTHER_NIP --business-owner fin-01 --custodian cus-01 \
         --reason "A test") || die "credential generate"
     approved "$id" fin-01 cus-02
     credential_is "$1" key || die "no key was made"
-    kv credential self-sign "$1" --subject seal --nip 5265877635 --common-name Demo --organization Demo >"$W/out" 2>&1 ||
+    kv credential self-sign "$1" --subject seal --nip "${SEAL_NIP:-5265877635}" --common-name Demo --organization Demo >"$W/out" 2>&1 ||
         die "self-sign: $(cat "$W/out")"
 }
 credential_is() { wait_for 20 has_credential "$@"; }

@@ -93,6 +93,7 @@ slots:
   - name: main
 $(world_slot_config)
     pin: "file:$W/pin/main"
+$([ "$(type -t world_more_slots)" != function ] || world_more_slots)
 ksef:
   environment: test
   url: https://localhost:$(cat "$W/ksef/port")/v2
