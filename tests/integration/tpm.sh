@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A vault whose only slot is a TPM (swtpm): founding, the log's key, a credential, a session, codes by EC
-# and RSA, and a trail that verifies; no PKCS#11 module anywhere. Then the TPM goes away, comes back, is
-# another one, and refuses the PIN.
+# A vault whose only slot is a TPM (swtpm): founding, the log's key, a credential, a session, a KSeF token,
+# codes by EC and RSA, and a trail that verifies; no PKCS#11 module anywhere, and no secret on the TPM's
+# bus. Then the TPM goes away, comes back, is another one, and refuses the PIN; a backup comes back.
+WORLD_PIN=PLANTED-pin-of-the-TPM-7f3a91 TPM_LOG=1
 . "$(dirname "$0")/harness.sh"
 . "$(dirname "$0")/tpm-world.sh"
 
@@ -26,23 +27,35 @@ founded
 
 # ---- what the company needs, from a TPM alone ----
 
-keeper=$(agent_child keeper)
 is "the slot is ready" slot_is ready
-isnt "the keeper has no PKCS#11 token" grep -q 'softhsm' "/proc/$keeper/maps"
+is "no program of the agent has a PKCS#11 module" no_module_loaded
 custody() { kv credential list --json | holds 'all(.credentials[]; .custody == "software")'; }
 is "a TPM in software is told for what it is" custody
 is "a session" session $NIP
 is "… whose refresh token lies wrapped under a key sealed in the TPM" bash -c "
     for f in '$W'/state/keeper/wrapped/end-*; do [ \"\$(head -c 5 \"\$f\" | xxd -p)\" = 4b56573102 ] || exit 1; done"
+session_token=$(field accessToken)
 is "… and ends" end_session
+KSEF_TOKEN="20251010-EC-1DCE3E3000-12ECB5B36E-45|nip-5265877635|$(printf 'a%.0s' {1..64})"
+ksefsim /control/token -f -d "{\"token\":\"$KSEF_TOKEN\",\"context\":{\"type\":\"Nip\",\"value\":\"5265877635\"}}" >/dev/null || die "token"
+id=$(by cus-01 credential import token-1 --slot main --environment test --context $NIP --business-owner fin-01 --custodian cus-01 --reason "A token") || die "import"
+approved "$id" fin-01 cus-02
+import() { kv credential import-token token-1 --token-fd 7 7< <(printf %s "$KSEF_TOKEN"); }
+is "a KSeF token is wrapped under a key sealed in the TPM" import
+cp /usr/bin/curl "$W/erp/other" && chmod 0755 "$W/erp/other"
+OPERATIONS="qr.kod2 auth.token session.open" new_integration erp-other kv-other "$W/erp/other"
+CREDENTIAL=token-1 OPERATIONS="auth.token session.open" new_grant erp-other --context $NIP >/dev/null
+by_token() {
+    PROGRAM=$W/erp/other call kv-other POST /v1/sessions "{\"context\":\"$NIP\"}" &&
+        PROGRAM=$W/erp/other call kv-other DELETE "/v1/sessions/$(field session)"
+}
+is "… and opens a session" by_token
 new_credential codes-ec offline-certificate
 new_credential codes-rsa offline-certificate rsa-2048
-cp /usr/bin/curl "$W/erp/codes" && chmod 0755 "$W/erp/codes"
-OPERATIONS=qr.kod2 new_integration erp-codes kv-other "$W/erp/codes"
 code_is_good() { # CREDENTIAL CONTEXT: made, and verified by its certificate
     local n
-    CREDENTIAL=$1 OPERATIONS=qr.kod2 new_grant erp-codes --context "$2" >/dev/null || return 1
-    PROGRAM=$W/erp/codes call kv-other POST /v1/offline-codes "$(jq -nc --arg c "$2" --arg h "$(openssl rand -base64 32)" \
+    CREDENTIAL=$1 OPERATIONS=qr.kod2 new_grant erp-other --context "$2" >/dev/null || return 1
+    PROGRAM=$W/erp/other call kv-other POST /v1/offline-codes "$(jq -nc --arg c "$2" --arg h "$(openssl rand -base64 32)" \
         '{context: $c, seller: "5265877635", invoices: [{hash: $h, date: "2026-06-01"}]}')" || { echo "$answer"; return 1; }
     n=$(records | jq -r --arg c "$1" 'select(.ev == "cred.activate" and .cred == $c).seq')
     api -f "http://agent/v1/records/$n" | jq -r '.documents[] | select(.kind == "certificate").base64' | base64 -d >"$W/$1.der"
@@ -61,16 +74,29 @@ is "it comes back by itself" wait_for 90 slot_is ready
 is "… and gives sessions" session $NIP
 end_session >/dev/null
 
-# ---- another TPM, a wrong PIN ----
+# ---- a backup has the key files, and they are of use with this TPM only ----
 
+is "a backup" kv backup "$W/backup"
+equal "… has the key files" "$(key_files)" "$(find "$W/backup/keeper/tpm/main" -name 'key-*' | wc -l)"
 agent_stop
+rm -rf "$W/state/ledger" "$W/state/keeper/wrapped" "$W/state/keeper/tpm"
+is "the state lost, the backup is put back" kv restore "$W/backup"
+equal "… its key files are the keeper's" "700 ksefvault-keeper" "$(stat -c '%a %U' "$W/state/keeper/tpm/main")"
 tpm_stop
 tpm_start another
 agent_start
-is "another TPM is told" wait_for 30 slot_is token.foreign
+is "another machine's TPM is told" wait_for 30 slot_is token.foreign
+session $NIP
+refused "… nothing can be used with it, not even the log's key" ledger.signer-down 503
 tpm_stop
 tpm_start
-is "… and the right one is taken again, by itself" wait_for 90 slot_is ready
+is "the TPM of the keys is taken again, by itself" wait_for 90 slot_is ready
+is "… and gives sessions by the certificate" session $NIP
+end_session >/dev/null
+is "… and by the wrapped token" by_token
+
+# ---- a wrong PIN ----
+
 agent_stop
 chmod 0600 "$W/pin/main"
 printf 'not the PIN of this slot' >"$W/pin/main"
@@ -79,10 +105,31 @@ is "a wrong PIN latches the slot" wait_for 30 slot_is token.pin-wrong
 printf '%s' "$WORLD_PIN" >"$W/pin/main"
 is "root unlocks it" kv slot unlock main
 is "… and it is ready" wait_for 60 slot_is ready
-
-# ---- a backup has the key files, and they are of use with this TPM only ----
-
-is "a backup" kv backup "$W/backup"
-equal "… has the key files" "$(key_files)" "$(find "$W/backup/keeper/tpm/main" -name 'key-*' | wc -l)"
 is "the trail verifies" verify
+
+# ---- the bus ----
+
+# swtpm wrote all commands and answers, in hex
+bus() { grep -E '^ [0-9A-F]{2}( |$)' "$W/tpm/bus.log" | tr -d ' \n'; }
+hex() { od -An -tx1 -v | tr -d ' \n' | tr a-f A-F; }
+on_bus() { bus | grep -qF "$1"; }
+public_half=$(openssl x509 -inform DER -in "$W/codes-ec.der" -noout -pubkey | openssl pkey -pubin -outform DER | tail -c 64 | head -c 32 | hex)
+is "the bus is heard: a new key's public half" on_bus "$public_half"
+for secret in "$WORLD_PIN" "$KSEF_TOKEN" "${KSEF_TOKEN##*|}" "$session_token" "$(cut -d. -f3 <<<"$session_token")"; do
+    isnt "… and no secret of ${#secret} characters" on_bus "$(printf '%s' "${secret:0:256}" | hex)"
+done
+isnt "… nor any JWT: refresh tokens are wrapped outside, under a key that the TPM keeps" on_bus "$(printf '%s' "${session_token:0:16}" | hex)"
+agent_stop
+stir() { # in a command of our own (TPM2_StirRandom), in clear
+    "$world_python" - "$W/tpm/sock" "$1" <<'EOF'
+import socket, struct, sys
+data = sys.argv[2].encode()
+with socket.socket(socket.AF_UNIX) as bus:
+    bus.connect(sys.argv[1])
+    bus.sendall(struct.pack(">HIIH", 0x8001, 12 + len(data), 0x146, len(data)) + data)
+    sys.exit(bus.recv(64)[6:10] != bytes(4))
+EOF
+}
+is "the search works: somebody sends the PIN in clear" stir "$WORLD_PIN"
+is "… and it is found on the bus" on_bus "$(printf '%s' "$WORLD_PIN" | hex)"
 finish
