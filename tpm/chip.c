@@ -417,6 +417,12 @@ void kv_tpm_chip_flush(struct kv_tpm_chip *chip, ESYS_TR *object)
     *object = ESYS_TR_NONE;
 }
 
+/* What is refused here is the storage key's empty password, which is not the slot's PIN. */
+static enum kv_code parent_code(enum kv_code code)
+{
+    return code == KV_E_TOKEN_PIN ? KV_E_TOKEN_OWNER : code;
+}
+
 enum kv_code kv_tpm_chip_create(struct kv_tpm_chip *chip, const TPM2B_PUBLIC *template,
                                 const TPM2B_AUTH *auth, const struct kv_secret *sealed,
                                 struct kv_tpm_blob *out, struct kv_err *err)
@@ -441,7 +447,10 @@ enum kv_code kv_tpm_chip_create(struct kv_tpm_chip *chip, const TPM2B_PUBLIC *te
     }
     Esys_Free(private);
     Esys_Free(public);
-    return succeeded(rc) ? KV_OK : KV_TPM_FAIL(err, rc, "TPM2_Create");
+    return succeeded(rc)
+               ? KV_OK
+               : KV_FAIL(err, parent_code(kv_tpm_code(rc)), ((struct kv_cause){KV_CAUSE_TSS2, rc}),
+                         "TPM2_Create: %s", Tss2_RC_Decode(rc));
 }
 
 /* Any complaint about a parameter is about the file: there is nothing else in the command. */
@@ -449,7 +458,7 @@ static enum kv_code load_code(TSS2_RC rc)
 {
     TSS2_RC plain = rc & ~TSS2_RC_LAYER_MASK;
     bool parameter = of_chip(rc) && (plain & TPM2_RC_FMT1) != 0 && (plain & TPM2_RC_P) != 0;
-    return parameter ? KV_E_TOKEN_KEY_DAMAGED : kv_tpm_code(rc);
+    return parameter ? KV_E_TOKEN_KEY_DAMAGED : parent_code(kv_tpm_code(rc));
 }
 
 enum kv_code kv_tpm_chip_load(struct kv_tpm_chip *chip, const struct kv_tpm_blob *blob,

@@ -1,5 +1,5 @@
 /* A chip that is killed, reset, or whose answer is lost at each single command of each operation;
- * and one that is used for long. */
+ * one whose storage key is not ours alone; and one that is used for long. */
 #include "core/public.h"
 #include "tests/unit/tpm/swtpm.h"
 #include "tpm/session.h"
@@ -308,6 +308,50 @@ static void a_fault_at_any_command_is_told_and_breaks_nothing(void **state)
     swtpm_free(s.tpm);
 }
 
+/* ---- a password that is not ours ---- */
+
+/* Put the storage key, with a password, at its standard place, and the owner's password on. */
+static void lock_storage_key(const struct swtpm *tpm)
+{
+    static const TPM2B_SENSITIVE_CREATE locked = {
+        .sensitive.userAuth = {.size = 4, .buffer = "boss"}};
+    static const TPM2B_DATA no_data;
+    static const TPML_PCR_SELECTION no_pcr;
+    struct kv_tpm_chip chip;
+    TPM2B_PUBLIC *template = NULL;
+    ESYS_TR key = ESYS_TR_NONE, kept = ESYS_TR_NONE;
+    assert_int_equal(kv_tpm_chip_open(tpm->tcti, &chip, NULL), KV_OK);
+    assert_int_equal(Esys_ReadPublic(chip.esys, chip.primary, ESYS_TR_NONE, ESYS_TR_NONE,
+                                     ESYS_TR_NONE, &template, NULL, NULL),
+                     TSS2_RC_SUCCESS);
+    template->publicArea.unique.ecc = (TPMS_ECC_POINT){.x.size = 32, .y.size = 32};
+    assert_int_equal(Esys_CreatePrimary(chip.esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                        ESYS_TR_NONE, &locked, template, &no_data, &no_pcr, &key,
+                                        NULL, NULL, NULL, NULL),
+                     TSS2_RC_SUCCESS);
+    assert_int_equal(Esys_EvictControl(chip.esys, ESYS_TR_RH_OWNER, key, ESYS_TR_PASSWORD,
+                                       ESYS_TR_NONE, ESYS_TR_NONE, 0x81000001, &kept),
+                     TSS2_RC_SUCCESS);
+    assert_int_equal(Esys_HierarchyChangeAuth(chip.esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD,
+                                              ESYS_TR_NONE, ESYS_TR_NONE,
+                                              &locked.sensitive.userAuth),
+                     TSS2_RC_SUCCESS);
+    Esys_Free(template);
+    kv_tpm_chip_flush(&chip, &key);
+    kv_tpm_chip_clear(&chip);
+}
+
+/* Else the slot would be latched, and its PIN changed in vain. */
+static void a_password_of_the_storage_key_is_no_wrong_pin(void **state)
+{
+    (void)state;
+    struct swtpm *tpm = swtpm_ready();
+    struct kv_err err = {.msg = ""};
+    lock_storage_key(tpm);
+    assert_int_equal(swtpm_try(tpm, USER_PIN, &err), KV_E_TOKEN_OWNER);
+    swtpm_free(tpm);
+}
+
 /* ---- for long ---- */
 
 static void nothing_is_left_after_many_operations(void **state)
@@ -348,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fault_at_any_command_is_told_and_breaks_nothing),
+        cmocka_unit_test(a_password_of_the_storage_key_is_no_wrong_pin),
         cmocka_unit_test(nothing_is_left_after_many_operations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
