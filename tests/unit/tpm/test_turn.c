@@ -165,6 +165,45 @@ static void a_slot_goes_on_after_anothers_turn(void **state)
     swtpm_free(tpm);
 }
 
+/* Same chip, same label, same PIN: what differs is what the login unseals. */
+static void a_key_of_another_slot_is_refused(void **state)
+{
+    (void)state;
+    struct swtpm *tpm = swtpm_new();
+    static char folder[2][160];
+    struct kv_secret *plain = secret("a secret"), *out = NULL;
+    struct kv_token_key key;
+    struct kv_err err = {.msg = ""};
+    char name[KV_TPM_NAME_LEN], from[512], to[512];
+    struct kv_buf box;
+    kv_buf_init(&box, 4096);
+    make_slot(tpm, "one", folder[0]);
+    make_slot(tpm, "two", folder[1]);
+    struct kv_token *token = open_slot(tpm, folder[0]);
+    assert_int_equal(kv_token_generate(token, "key", KV_TOKEN_EC_P256, &key, &err), KV_OK);
+    assert_int_equal(
+        kv_token_wrap(token, "w", KV_TOKEN_RUNG_SEALED, kv_bytes_str(""), plain, &box, &err),
+        KV_OK);
+    kv_token_close(token);
+    for (int i = 0; i < 2; i++) {
+        kv_tpm_file_name(i == 0 ? "key" : "w", name);
+        (void)snprintf(from, sizeof from, "%s/%s", folder[0], name);
+        (void)snprintf(to, sizeof to, "%s/%s", folder[1], name);
+        assert_int_equal(rename(from, to), 0);
+    }
+    token = open_slot(tpm, folder[1]);
+    assert_int_equal(kv_token_find(token, "key", &key, &err), KV_E_TOKEN_KEY_DAMAGED);
+    assert_int_equal(kv_token_unwrap(token, "w", KV_TOKEN_RUNG_SEALED, kv_bytes_str(""),
+                                     kv_buf_bytes(&box), &out, &err),
+                     KV_E_TOKEN_KEY_DAMAGED);
+    assert_null(out);
+    assert_int_equal(swtpm_held(kv_tpm_token(token)->chip.esys), 2);
+    kv_token_close(token);
+    kv_buf_clear(&box);
+    kv_secret_free(plain);
+    swtpm_free(tpm);
+}
+
 /* Whoever waits for a turn is not told of an absent chip or a wrong PIN. */
 static void a_turn_that_does_not_end_is_waited_for(void **state)
 {
@@ -212,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_processes_work_in_one_chip_at_once),
         cmocka_unit_test(a_slot_goes_on_after_anothers_turn),
+        cmocka_unit_test(a_key_of_another_slot_is_refused),
         cmocka_unit_test(a_turn_that_does_not_end_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
