@@ -27,18 +27,24 @@ static bool has_mechanism(struct kv_pkcs11_token *token, CK_MECHANISM_TYPE type,
            (info.flags & flags) == flags;
 }
 
+static bool has_rung(struct kv_pkcs11_token *token, enum kv_token_rung rung)
+{
+    if (rung == KV_TOKEN_RUNG_AES_GCM) {
+        return has_mechanism(token, CKM_AES_GCM, CKF_ENCRYPT | CKF_DECRYPT) &&
+               has_mechanism(token, CKM_AES_KEY_GEN, CKF_GENERATE);
+    }
+    return rung == KV_TOKEN_RUNG_ECDH && has_mechanism(token, CKM_ECDH1_DERIVE, CKF_DERIVE) &&
+           has_mechanism(token, CKM_EC_KEY_PAIR_GEN, CKF_GENERATE_KEY_PAIR);
+}
+
 enum kv_code kv_pkcs11_rung(struct kv_token *base, enum kv_token_rung *out, struct kv_err *err)
 {
     struct kv_pkcs11_token *token = kv_pkcs11_token(base);
-    if (has_mechanism(token, CKM_AES_GCM, CKF_ENCRYPT | CKF_DECRYPT) &&
-        has_mechanism(token, CKM_AES_KEY_GEN, CKF_GENERATE)) {
-        *out = KV_TOKEN_RUNG_AES_GCM;
-        return KV_OK;
-    }
-    if (has_mechanism(token, CKM_ECDH1_DERIVE, CKF_DERIVE) &&
-        has_mechanism(token, CKM_EC_KEY_PAIR_GEN, CKF_GENERATE_KEY_PAIR)) {
-        *out = KV_TOKEN_RUNG_ECDH;
-        return KV_OK;
+    for (int rung = KV_TOKEN_RUNG_AES_GCM; rung <= KV_TOKEN_RUNG_ECDH; rung++) {
+        if (has_rung(token, (enum kv_token_rung)rung)) {
+            *out = (enum kv_token_rung)rung;
+            return KV_OK;
+        }
     }
     return KV_REFUSE(err, KV_E_TOKEN_MECHANISM,
                      "the token has neither AES-GCM nor ECDH: it cannot keep KSeF tokens");
@@ -164,6 +170,23 @@ static enum kv_code find_wrapping(struct kv_pkcs11_token *token, const char *lab
     return KV_OK;
 }
 
+/* A new wrapping key is not told from one that somebody planted. */
+static enum kv_code take_back(struct kv_pkcs11_token *token, const char *label,
+                              enum kv_token_rung rung, struct kv_err *err)
+{
+    size_t count = 0;
+    enum kv_code code = kv_object_destroy_all(token, class_of(rung), label, false, &count, err);
+    if (code == KV_OK && rung == KV_TOKEN_RUNG_ECDH) {
+        code = kv_object_destroy_all(token, CKO_PUBLIC_KEY, label, false, &count, err);
+    }
+    return code != KV_OK
+               ? kv_wrap(err, "the new wrapping key '%s' stays on the token", label)
+               : KV_REFUSE(err, KV_E_TOKEN_MECHANISM,
+                           "the token does not say of a wrapping key ('%s') that it was made there "
+                           "and cannot leave (CKA_LOCAL); it was destroyed again",
+                           kv_token_rung_word(rung));
+}
+
 static enum kv_code have_wrapping(struct kv_pkcs11_token *token, const char *label,
                                   enum kv_token_rung rung, struct kv_err *err)
 {
@@ -172,8 +195,11 @@ static enum kv_code have_wrapping(struct kv_pkcs11_token *token, const char *lab
         return code;
     }
     CK_RV rv = rung == KV_TOKEN_RUNG_AES_GCM ? make_aes(token, label) : make_ecdh(token, label);
-    return rv != CKR_OK ? KV_CK_FAIL(err, rv, "making a wrapping key")
-                        : find_wrapping(token, label, rung, err);
+    if (rv != CKR_OK) {
+        return KV_CK_FAIL(err, rv, "making a wrapping key");
+    }
+    code = find_wrapping(token, label, rung, err);
+    return code == KV_E_TOKEN_KEY_WEAK ? take_back(token, label, rung, err) : code;
 }
 
 /* ---- AES-GCM in the token: iv ‖ ciphertext ‖ tag ---- */
@@ -318,12 +344,14 @@ static enum kv_code unwrap_ecdh(struct kv_pkcs11_token *token, struct kv_bytes a
                                                wrapped, aad, out, err);
 }
 
-/* A file that a TPM wrapped may lie in a folder whose slot is now a PKCS#11 token. */
-static enum kv_code check_rung(enum kv_token_rung rung, struct kv_err *err)
+/* A file may have been wrapped by another token than the slot has now. And what the token cannot
+ * open is not sealed to it: that would need no more than its public key. */
+static enum kv_code check_rung(struct kv_pkcs11_token *token, enum kv_token_rung rung,
+                               struct kv_err *err)
 {
-    return rung == KV_TOKEN_RUNG_AES_GCM || rung == KV_TOKEN_RUNG_ECDH
+    return has_rung(token, rung)
                ? KV_OK
-               : KV_REFUSE(err, KV_E_TOKEN_MECHANISM, "a PKCS#11 token does not open '%s'",
+               : KV_REFUSE(err, KV_E_TOKEN_MECHANISM, "the PKCS#11 token has no '%s'",
                            kv_token_rung_word(rung));
 }
 
@@ -332,7 +360,7 @@ enum kv_code kv_pkcs11_wrap(struct kv_token *base, const char *label, enum kv_to
                             struct kv_err *err)
 {
     struct kv_pkcs11_token *token = kv_pkcs11_token(base);
-    enum kv_code code = check_rung(rung, err);
+    enum kv_code code = check_rung(token, rung, err);
     if (code == KV_OK) {
         code = have_wrapping(token, label, rung, err);
     }
@@ -350,7 +378,7 @@ enum kv_code kv_pkcs11_unwrap(struct kv_token *base, const char *label, enum kv_
                               struct kv_err *err)
 {
     struct kv_pkcs11_token *token = kv_pkcs11_token(base);
-    enum kv_code code = check_rung(rung, err);
+    enum kv_code code = check_rung(token, rung, err);
     if (code == KV_OK) {
         code = find_wrapping(token, label, rung, err);
     }
