@@ -5,6 +5,20 @@
 
 static const CK_BBOOL yes = CK_TRUE;
 
+/* Whether what was found is what was looked for: tpm2-pkcs11 1.9 gives a new object the handle of
+ * another one after an older one was destroyed, and it would be that other one that is used, or
+ * destroyed. */
+static bool is(struct kv_pkcs11_token *token, CK_OBJECT_HANDLE object, CK_OBJECT_CLASS class,
+               const char *label)
+{
+    CK_OBJECT_CLASS have = CK_UNAVAILABLE_INFORMATION;
+    uint8_t text[KV_TOKEN_LABEL_LEN];
+    size_t len = 0;
+    return kv_object_get(token, object, CKA_CLASS, &have, sizeof have, &len) && have == class &&
+           (label == NULL || (kv_object_get(token, object, CKA_LABEL, text, sizeof text, &len) &&
+                              kv_bytes_equal(kv_bytes(text, len), kv_bytes_str(label))));
+}
+
 enum kv_code kv_object_search(struct kv_pkcs11_token *token, CK_OBJECT_CLASS class,
                               const char *label, CK_OBJECT_HANDLE *out, size_t max, size_t *count,
                               struct kv_err *err)
@@ -29,6 +43,12 @@ enum kv_code kv_object_search(struct kv_pkcs11_token *token, CK_OBJECT_CLASS cla
     CK_RV end = f->C_FindObjectsFinal(token->session);
     if (rv != CKR_OK || end != CKR_OK) {
         return KV_CK_FAIL(err, rv != CKR_OK ? rv : end, "C_FindObjects");
+    }
+    for (size_t i = 0; i < found; i++) {
+        if (!is(token, out[i], class, label)) {
+            return KV_REFUSE(err, KV_E_TOKEN,
+                             "the module gives one handle to two objects: it must be opened anew");
+        }
     }
     *count = found;
     return KV_OK;
