@@ -76,13 +76,16 @@ static const uint8_t sha256_info[] = {0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 
  * module has the combined mechanisms (SoftHSM2 lacks CKM_ECDSA_SHA256). */
 static const struct {
     CK_MECHANISM_TYPE type;
+    const char *name;
     enum kv_token_key_type key;
     bool digest_info, pss;
     size_t sig_len;
 } mechanisms[KV_TOKEN_MECHANISM_COUNT] = {
-    [KV_TOKEN_ECDSA] = {CKM_ECDSA, KV_TOKEN_EC_P256, false, false, 64},
-    [KV_TOKEN_RSA_PKCS1_SHA256] = {CKM_RSA_PKCS, KV_TOKEN_RSA_2048, true, false, 256},
-    [KV_TOKEN_RSA_PSS_SHA256] = {CKM_RSA_PKCS_PSS, KV_TOKEN_RSA_2048, false, true, 256},
+    [KV_TOKEN_ECDSA] = {CKM_ECDSA, "CKM_ECDSA", KV_TOKEN_EC_P256, false, false, 64},
+    [KV_TOKEN_RSA_PKCS1_SHA256] = {CKM_RSA_PKCS, "CKM_RSA_PKCS", KV_TOKEN_RSA_2048, true, false,
+                                   256},
+    [KV_TOKEN_RSA_PSS_SHA256] = {CKM_RSA_PKCS_PSS, "CKM_RSA_PKCS_PSS", KV_TOKEN_RSA_2048, false,
+                                 true, 256},
 };
 
 static enum kv_code sign_raw(struct kv_pkcs11_token *token, CK_OBJECT_HANDLE object,
@@ -104,12 +107,12 @@ static enum kv_code sign_raw(struct kv_pkcs11_token *token, CK_OBJECT_HANDLE obj
     memcpy(in + len, digest->b, KV_HASH_LEN);
     CK_RV rv = token->module.f->C_SignInit(token->session, &mechanism, object);
     if (rv != CKR_OK) {
-        return KV_CK_FAIL(err, rv, "C_SignInit");
+        return KV_CK_FAIL(err, rv, mechanisms[which].name);
     }
     CK_ULONG sig_len = KV_TOKEN_SIG_MAX;
     rv = token->module.f->C_Sign(token->session, in, len + KV_HASH_LEN, sig, &sig_len);
     if (rv != CKR_OK) {
-        return KV_CK_FAIL(err, rv, "C_Sign");
+        return KV_CK_FAIL(err, rv, mechanisms[which].name);
     }
     if (sig_len != mechanisms[which].sig_len) {
         return KV_REFUSE(err, KV_E_TOKEN, "the token gave a signature of %lu bytes", sig_len);
@@ -290,10 +293,11 @@ static CK_RV generate_pair(struct kv_pkcs11_token *token, const char *label,
     struct kv_hash id = kv_hash(kv_bytes_str(label));
     bool ec = type == KV_TOKEN_EC_P256;
     CK_MECHANISM mechanism = {ec ? CKM_EC_KEY_PAIR_GEN : CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
+    /* no CKA_VERIFY: nobody asks the token to verify, and tpm2-pkcs11 1.9 takes it for a
+     * contradiction to a key that does not decrypt */
     CK_ATTRIBUTE public[] = {
         kv_object_attr(CKA_TOKEN, &yes, sizeof yes),
         kv_object_attr(CKA_PRIVATE, &no, sizeof no),
-        kv_object_attr(CKA_VERIFY, &yes, sizeof yes),
         kv_object_attr(CKA_LABEL, label, strlen(label)),
         kv_object_attr(CKA_ID, id.b, ID_LEN),
         ec ? kv_object_attr(CKA_EC_PARAMS, p256_oid, sizeof p256_oid)
@@ -356,7 +360,9 @@ enum kv_code kv_pkcs11_generate(struct kv_token *base, const char *label,
     }
     CK_RV rv = generate_pair(token, label, type);
     if (rv != CKR_OK) {
-        return KV_CK_FAIL(err, rv, "C_GenerateKeyPair");
+        return KV_CK_FAIL(err, rv,
+                          type == KV_TOKEN_EC_P256 ? "CKM_EC_KEY_PAIR_GEN"
+                                                   : "CKM_RSA_PKCS_KEY_PAIR_GEN");
     }
     code = kv_pkcs11_find(base, label, &key, err);
     if (code == KV_E_TOKEN_KEY_WEAK) {
