@@ -143,15 +143,20 @@ static enum kv_code choose_slot(const struct kv_pkcs11_module *module, const cha
 }
 
 /* As the security officer, set the user's PIN. */
-static enum kv_code set_user_pin(CK_FUNCTION_LIST *f, CK_SLOT_ID slot, const struct init_args *args,
-                                 struct kv_err *err)
+static enum kv_code set_user_pin(const struct kv_pkcs11_module *module, CK_SLOT_ID slot,
+                                 const struct init_args *args, struct kv_err *err)
 {
+    CK_FUNCTION_LIST *f = module->f;
     CK_SESSION_HANDLE session;
     CK_RV rv = f->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session);
     if (rv != CKR_OK) {
         return KV_CK_FAIL(err, rv, "C_OpenSession");
     }
     rv = f->C_Login(session, CKU_SO, pin_text(args->so_pin), kv_secret_len(args->so_pin));
+    if (rv == CKR_PIN_INCORRECT && kv_pkcs11_module_is(module, "nss")) {
+        /* it takes any PIN of a security officer and keeps none */
+        rv = f->C_Login(session, CKU_SO, pin_text(args->so_pin), 0);
+    }
     if (rv == CKR_OK) {
         rv = f->C_InitPIN(session, pin_text(args->user_pin), kv_secret_len(args->user_pin));
         (void)f->C_Logout(session); /* the session ends here anyway */
@@ -176,7 +181,7 @@ static enum kv_code init_token(const struct kv_pkcs11_module *module, const stru
     if (rv != CKR_OK) {
         return KV_CK_FAIL(err, rv, "C_InitToken");
     }
-    code = set_user_pin(module->f, slot, args, err);
+    code = set_user_pin(module, slot, args, err);
     return code == KV_OK ? KV_OK
                          : kv_wrap(err, "token '%s' is initialised, but not ready", args->label);
 }

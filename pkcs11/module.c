@@ -215,11 +215,11 @@ static void describe_library(const struct kv_pkcs11_module *module, char maker[s
     }
 }
 
-bool kv_pkcs11_module_is_softhsm(const struct kv_pkcs11_module *module)
+bool kv_pkcs11_module_is(const struct kv_pkcs11_module *module, const char *word)
 {
     char maker[33], text[33];
     describe_library(module, maker, text);
-    return strcasestr(maker, "softhsm") != NULL || strcasestr(text, "softhsm") != NULL;
+    return strcasestr(maker, word) != NULL || strcasestr(text, word) != NULL;
 }
 
 /* Words by which software tokens are known, and what they are. A token that hides them is believed:

@@ -26,8 +26,8 @@ KV_MUST_USE enum kv_code kv_pkcs11_module_load(const char *path, const char *sha
 /* SHA-256 of the file at `path`. Error: KV_E_TOKEN_MODULE. */
 KV_MUST_USE enum kv_code kv_pkcs11_module_hash(const char *path, struct kv_hash *out,
                                                struct kv_err *err);
-/* Whether the library says that it is SoftHSM, whatever the file is called. */
-bool kv_pkcs11_module_is_softhsm(const struct kv_pkcs11_module *module);
+/* Whether the library calls itself by the word ("softhsm", "nss"), whatever the file is called. */
+bool kv_pkcs11_module_is(const struct kv_pkcs11_module *module, const char *word);
 /* Finalise and unload; a module that was not loaded is fine. */
 void kv_pkcs11_module_clear(struct kv_pkcs11_module *module);
 

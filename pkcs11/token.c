@@ -179,7 +179,7 @@ enum kv_code kv_pkcs11_load(const struct kv_pkcs11_profile *profile,
     guard->count = 0;
     *module = (struct kv_pkcs11_module){.f = NULL};
     enum kv_code code = load(profile, module, err);
-    if (code != KV_OK || !kv_pkcs11_module_is_softhsm(module)) {
+    if (code != KV_OK || !kv_pkcs11_module_is(module, "softhsm")) {
         return code;
     }
     /* Only the loaded library says what it is, but C_Initialize reads the tokens, which another
