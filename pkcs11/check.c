@@ -103,9 +103,16 @@ static void check_sign(struct check *check, const struct kv_token_key *key, size
 static void check_attributes(struct check *check, const struct kv_token_key *key)
 {
     const char *what = key_rows[key->type].attributes;
-    if (!key->local || !key->always_sensitive || !key->never_extractable) {
-        refuse(check, what, KV_E_TOKEN_MECHANISM,
-               "the token does not report local, always sensitive and never extractable");
+    const char *untold = !key->local               ? "local (CKA_LOCAL)"
+                         : !key->always_sensitive  ? "always sensitive (CKA_ALWAYS_SENSITIVE)"
+                         : !key->never_extractable ? "never extractable (CKA_NEVER_EXTRACTABLE)"
+                                                   : NULL;
+    if (untold != NULL) {
+        char msg[96];
+        int n =
+            snprintf(msg, sizeof msg, "the token does not report of its key that it is %s", untold);
+        assert(n > 0 && (size_t)n < sizeof msg);
+        refuse(check, what, KV_E_TOKEN_MECHANISM, msg);
         return;
     }
     say(check, what, true, "local, sensitive, always sensitive, never extractable");
@@ -149,6 +156,37 @@ static void check_random(struct check *check)
     } else {
         say(check, "random", true, "32 bytes, twice, different");
     }
+}
+
+/* What cannot live in the token (KSeF tokens, refresh tokens) lies outside, under a key of the
+ * token. One that has no way to do so serves all the same, within limits. */
+static void check_wrapping(struct check *check)
+{
+    const char *what = "wrapping";
+    struct kv_err err;
+    enum kv_token_rung rung;
+    struct kv_buf box;
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *plain = NULL, *back = NULL;
+    const struct kv_bytes aad = kv_bytes_str("probe");
+    kv_buf_init(&box, 1024);
+    enum kv_code code = kv_secret_from(kv_bytes_str("a secret of ksefvault's check"), &plain, &err);
+    if (code == KV_OK) {
+        code = kv_token_best_rung(check->token, &rung, &err);
+    }
+    if (code == KV_OK) {
+        code = kv_token_wrap(check->token, PROBE_PREFIX "wrap", rung, aad, plain, &box, &err);
+    }
+    if (code == KV_E_TOKEN_MECHANISM) {
+        say(check, what, true, "none, so no KSeF tokens: %s", err.msg);
+    } else if (code != KV_OK || kv_token_unwrap(check->token, PROBE_PREFIX "wrap", rung, aad,
+                                                kv_buf_bytes(&box), &back, &err) != KV_OK) {
+        fail(check, what, &err);
+    } else if (!kv_bytes_equal(kv_secret_bytes(plain), kv_secret_bytes(back))) {
+        refuse(check, what, KV_E_TOKEN, "the token opened something else than it wrapped");
+    } else {
+        say(check, what, true, "%s: wrapped, and opened again", kv_token_rung_word(rung));
+    }
+    kv_buf_clear(&box);
 }
 
 /* Destroy all probe keys, of this run or an earlier one. */
@@ -220,6 +258,7 @@ static enum kv_code check_work(const void *arg, const struct kv_child_out *out, 
     check_random(&check);
     check_key(&check, KV_TOKEN_EC_P256);
     check_key(&check, KV_TOKEN_RSA_2048);
+    check_wrapping(&check);
     clean(&check, "clean up", "of this check destroyed");
     if (check.first != KV_OK) {
         *err = check.why;

@@ -448,6 +448,10 @@ enum kv_code kv_pkcs11_destroy_prefix(struct kv_token *base, const char *prefix,
         code = kv_object_destroy_all(token, CKO_PUBLIC_KEY, prefix, true, &n, err);
     }
     if (code == KV_OK) {
+        code = kv_object_destroy_all(token, CKO_SECRET_KEY, prefix, true, &n, err);
+    }
+    memset(token->wrapping, 0, sizeof token->wrapping); /* looked for again */
+    if (code == KV_OK) {
         *count = n;
     }
     return code;

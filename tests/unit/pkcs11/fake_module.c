@@ -112,6 +112,21 @@ static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR *pi
     return CKR_OK;
 }
 
+static CK_RV get_session_info(CK_SESSION_HANDLE session, CK_SESSION_INFO *info)
+{
+    (void)session;
+    memset(info, 0, sizeof *info);
+    return CKR_OK;
+}
+
+static CK_RV get_mechanism_info(CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info)
+{
+    (void)id;
+    (void)type;
+    (void)info;
+    return CKR_MECHANISM_INVALID;
+}
+
 /* Random enough to differ, and nothing else that a key needs. */
 static CK_RV generate_random(CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG len)
 {
@@ -172,6 +187,8 @@ static CK_FUNCTION_LIST functions = {
     .C_OpenSession = open_session,
     .C_CloseSession = close_session,
     .C_Login = login,
+    .C_GetSessionInfo = get_session_info,
+    .C_GetMechanismInfo = get_mechanism_info,
     .C_GenerateRandom = generate_random,
     .C_FindObjectsInit = find_objects_init,
     .C_FindObjects = find_objects,

@@ -126,8 +126,9 @@ static void a_check_tries_everything_and_leaves_nothing(void **state)
                                        "ok sign ECDSA P-256: verified",
                                        "ok sign RSA PKCS#1 v1.5 SHA-256: verified",
                                        "ok sign RSA PSS SHA-256: verified",
+                                       "ok wrapping: aes-gcm: wrapped",
                                        "ok leftovers: 2 objects",
-                                       "ok clean up: 4 objects"};
+                                       "ok clean up: 5 objects"};
     struct softhsm *hsm = softhsm_ready();
     struct kv_token *token = softhsm_open(hsm);
     struct kv_token_key key;
@@ -174,7 +175,8 @@ static void a_check_tells_why_it_failed(void **state)
     assert_int_equal(check(hsm, &seen, &err), KV_E_TOKEN_MECHANISM);
     assert_non_null(strstr(seen.text, "ok login: "));
     assert_non_null(strstr(seen.text, "ok custody: claimed: "));
-    assert_non_null(strstr(seen.text, "NO generate RSA 2048: token.mechanism"));
+    assert_non_null(strstr(seen.text, "NO generate RSA 2048: token.mechanism: CKM_RSA_PKCS_KEY"));
+    assert_non_null(strstr(seen.text, "ok wrapping: none, so no KSeF tokens: the token has"));
     softhsm_free(hsm);
 }
 
