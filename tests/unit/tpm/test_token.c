@@ -60,33 +60,6 @@ static void spew(const char *path, const uint8_t *data, size_t len)
 
 /* ---- keys ---- */
 
-static void every_mechanism_verifies_outside(void **state)
-{
-    (void)state;
-    struct swtpm *tpm = swtpm_ready();
-    struct kv_token *token = swtpm_open(tpm);
-    struct kv_token_key ec, rsa, again;
-    make(token, "log", KV_TOKEN_EC_P256, &ec);
-    make(token, "seal", KV_TOKEN_RSA_2048, &rsa);
-    assert_int_equal(ec.type, KV_TOKEN_EC_P256);
-    assert_int_equal(rsa.type, KV_TOKEN_RSA_2048);
-    assert_true(ec.local && ec.sensitive && ec.always_sensitive && ec.never_extractable &&
-                !ec.extractable);
-    for (int i = 0; i < 20; i++) { /* r or s has a leading zero in one of 128 */
-        signs(token, &ec, KV_TOKEN_ECDSA);
-    }
-    signs(token, &rsa, KV_TOKEN_RSA_PKCS1_SHA256);
-    signs(token, &rsa, KV_TOKEN_RSA_PSS_SHA256);
-    kv_token_close(token);
-    token = swtpm_open(tpm); /* the storage key is derived anew */
-    assert_int_equal(kv_token_find(token, "log", &again, NULL), KV_OK);
-    assert_true(
-        kv_bytes_equal(kv_bytes(again.spki, again.spki_len), kv_bytes(ec.spki, ec.spki_len)));
-    signs(token, &again, KV_TOKEN_ECDSA);
-    kv_token_close(token);
-    swtpm_free(tpm);
-}
-
 static void what_is_made_cannot_leave_and_is_not_locked_by_others(void **state)
 {
     (void)state;
@@ -101,89 +74,6 @@ static void what_is_made_cannot_leave_and_is_not_locked_by_others(void **state)
     make(token, "log", KV_TOKEN_EC_P256, &key);
     assert_int_equal(kv_tpm_read(inside, KV_TPM_SIGNS, "log", &blob, NULL), KV_OK);
     assert_int_equal(blob.public.publicArea.objectAttributes, want);
-    kv_token_close(token);
-    swtpm_free(tpm);
-}
-
-static void labels_are_taken_once_and_given_back(void **state)
-{
-    (void)state;
-    struct swtpm *tpm = swtpm_ready();
-    struct kv_token *token = swtpm_open(tpm);
-    struct kv_token_key key;
-    struct kv_err err;
-    uint8_t sig[KV_TOKEN_SIG_MAX];
-    size_t len = sizeof sig;
-    make(token, "a/../b", KV_TOKEN_EC_P256, &key); /* a label is no path */
-    assert_int_equal(kv_token_generate(token, "a/../b", KV_TOKEN_EC_P256, &key, &err),
-                     KV_E_TOKEN_KEY_EXISTS);
-    assert_int_equal(kv_token_find(token, "A/../B", &key, &err), KV_E_TOKEN_KEY_MISSING);
-    assert_int_equal(kv_token_destroy(token, "a/../b", &err), KV_OK);
-    assert_int_equal(kv_token_destroy(token, "a/../b", &err), KV_E_TOKEN_KEY_MISSING);
-    assert_int_equal(kv_token_find(token, "a/../b", &key, &err), KV_E_TOKEN_KEY_MISSING);
-    assert_int_equal(kv_token_sign(token, key.handle, KV_TOKEN_ECDSA, &digest, sig, &len, &err),
-                     KV_E_TOKEN_KEY_MISSING);
-    assert_int_equal(kv_token_find(token, "", &key, &err), KV_E_LIMIT);
-    assert_int_equal(kv_token_find(token, "no space", &key, &err), KV_E_LIMIT);
-    make(token, "a/../b", KV_TOKEN_EC_P256, &key);
-    signs(token, &key, KV_TOKEN_ECDSA);
-    kv_token_close(token);
-    swtpm_free(tpm);
-}
-
-static void keys_are_counted_and_destroyed_by_prefix(void **state)
-{
-    (void)state;
-    static const char *const labels[] = {"probe-1", "probe-2", "prob", "log"};
-    struct swtpm *tpm = swtpm_ready();
-    struct kv_token *token = swtpm_open(tpm);
-    struct kv_token_key key;
-    size_t count = 0;
-    for (size_t i = 0; i < KV_COUNT(labels); i++) {
-        make(token, labels[i], KV_TOKEN_EC_P256, &key);
-    }
-    assert_int_equal(kv_token_count(token, &count, NULL), KV_OK);
-    assert_int_equal(count, 4);
-    assert_int_equal(kv_token_destroy_prefix(token, "probe-", &count, NULL), KV_OK);
-    assert_int_equal(count, 2);
-    assert_int_equal(kv_token_count(token, &count, NULL), KV_OK);
-    assert_int_equal(count, 2);
-    assert_int_equal(kv_token_find(token, "log", &key, NULL), KV_OK);
-    assert_int_equal(kv_token_find(token, "probe-1", &key, NULL), KV_E_TOKEN_KEY_MISSING);
-    kv_token_close(token);
-    swtpm_free(tpm);
-}
-
-static void a_key_signs_only_what_its_kind_signs(void **state)
-{
-    (void)state;
-    struct swtpm *tpm = swtpm_ready();
-    struct kv_token *token = swtpm_open(tpm);
-    struct kv_token_key key;
-    uint8_t sig[KV_TOKEN_SIG_MAX];
-    size_t len = sizeof sig, little = 63;
-    make(token, "log", KV_TOKEN_EC_P256, &key);
-    assert_int_equal(
-        kv_token_sign(token, key.handle, KV_TOKEN_RSA_PSS_SHA256, &digest, sig, &len, NULL),
-        KV_E_TOKEN_MECHANISM);
-    assert_int_equal(kv_token_sign(token, key.handle, KV_TOKEN_ECDSA, &digest, sig, &little, NULL),
-                     KV_E_LIMIT);
-    assert_int_equal(kv_token_sign(token, 999, KV_TOKEN_ECDSA, &digest, sig, &len, NULL),
-                     KV_E_TOKEN_KEY_MISSING);
-    kv_token_close(token);
-    swtpm_free(tpm);
-}
-
-static void random_numbers_come_in_any_length(void **state)
-{
-    (void)state;
-    struct swtpm *tpm = swtpm_ready();
-    struct kv_token *token = swtpm_open(tpm);
-    uint8_t a[200] = {0}, b[200] = {0}, none[8] = {0};
-    assert_int_equal(kv_token_random(token, a, sizeof a, NULL), KV_OK);
-    assert_int_equal(kv_token_random(token, b, sizeof b, NULL), KV_OK);
-    assert_memory_not_equal(a, b, sizeof a);
-    assert_memory_not_equal(a + sizeof a - sizeof none, none, sizeof none);
     kv_token_close(token);
     swtpm_free(tpm);
 }
@@ -427,45 +317,6 @@ static void a_planted_key_is_not_used(void **state)
 
 /* ---- wrapped secrets ---- */
 
-static void a_wrapped_secret_opens_again_and_nothing_of_it_may_change(void **state)
-{
-    (void)state;
-    struct swtpm *tpm = swtpm_ready();
-    struct kv_token *token = swtpm_open(tpm);
-    struct kv_secret *plain = secret(SECRET), *out = NULL;
-    enum kv_token_rung rung;
-    struct kv_buf box;
-    kv_buf_init(&box, 4096);
-    assert_int_equal(kv_token_best_rung(token, &rung, NULL), KV_OK);
-    assert_int_equal(rung, KV_TOKEN_RUNG_SEALED);
-    assert_int_equal(kv_token_wrap(token, "w", KV_TOKEN_RUNG_ECDH, aad(), plain, &box, NULL),
-                     KV_E_TOKEN_MECHANISM);
-    assert_int_equal(kv_token_unwrap(token, "w", rung, aad(), kv_bytes_str("box"), &out, NULL),
-                     KV_E_TOKEN_KEY_MISSING);
-    assert_int_equal(kv_token_wrap(token, "w", rung, aad(), plain, &box, NULL), KV_OK);
-    assert_null(memmem(box.data, box.len, "nip-", 4));
-    kv_token_close(token);
-    token = swtpm_open(tpm);
-    for (size_t i = 0; i < box.len; i += 3) {
-        box.data[i] ^= 1;
-        assert_int_equal(kv_token_unwrap(token, "w", rung, aad(), kv_buf_bytes(&box), &out, NULL),
-                         KV_E_TOKEN_WRAPPED);
-        box.data[i] ^= 1;
-    }
-    assert_int_equal(
-        kv_token_unwrap(token, "w", rung, kv_bytes_str("else"), kv_buf_bytes(&box), &out, NULL),
-        KV_E_TOKEN_WRAPPED);
-    assert_null(out);
-    assert_int_equal(kv_token_unwrap(token, "w", rung, aad(), kv_buf_bytes(&box), &out, NULL),
-                     KV_OK);
-    assert_true(kv_bytes_is(kv_secret_bytes(out), SECRET));
-    kv_secret_free(out);
-    kv_token_close(token);
-    kv_buf_clear(&box);
-    kv_secret_free(plain);
-    swtpm_free(tpm);
-}
-
 /* ---- the chip ---- */
 
 static void a_chip_that_is_gone_is_absent_and_found_again(void **state)
@@ -623,12 +474,7 @@ static void every_kind_of_failure_has_its_code(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_mechanism_verifies_outside),
         cmocka_unit_test(what_is_made_cannot_leave_and_is_not_locked_by_others),
-        cmocka_unit_test(labels_are_taken_once_and_given_back),
-        cmocka_unit_test(keys_are_counted_and_destroyed_by_prefix),
-        cmocka_unit_test(a_key_signs_only_what_its_kind_signs),
-        cmocka_unit_test(random_numbers_come_in_any_length),
         cmocka_unit_test(nothing_is_left_in_the_chip),
         cmocka_unit_test(what_a_killed_process_left_is_flushed),
         cmocka_unit_test(a_wrong_pin_is_told_and_locks_nothing),
@@ -638,7 +484,6 @@ int main(void)
         cmocka_unit_test(no_part_of_a_file_may_change),
         cmocka_unit_test(the_public_half_of_another_key_is_refused),
         cmocka_unit_test(a_planted_key_is_not_used),
-        cmocka_unit_test(a_wrapped_secret_opens_again_and_nothing_of_it_may_change),
         cmocka_unit_test(a_chip_that_is_gone_is_absent_and_found_again),
         cmocka_unit_test(another_chip_is_told_from_a_cleared_one),
         cmocka_unit_test(an_owner_with_a_password_must_keep_a_storage_key),
