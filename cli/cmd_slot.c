@@ -6,6 +6,7 @@
 #include "cli/out.h"
 #include "cli/slot.h"
 #include "pkcs11/child.h"
+#include "tpm/persistent.h"
 
 #define LIST_TIMEOUT_MS 30000
 #define TPM_TIMEOUT_MS  60000
@@ -71,8 +72,58 @@ static bool asked_before(const struct kv_config *config, unsigned i)
     return false;
 }
 
-/* A TPM's keys lie in a folder, which says whose they are; the TPM is not asked, since the agent
- * may be using it. */
+static void on_kept(const struct kv_tpm_kept *kept, void *out)
+{
+    struct kv_buf row;
+    kv_buf_init(&row, KV_CHILD_OUTPUT_MAX);
+    kv_buf_add_u32(&row, kept->handle);
+    kv_child_add_text(&row, kept->key);
+    kv_child_add_text(&row, kept->use);
+    kv_child_row(out, &row);
+    kv_buf_clear(&row);
+}
+
+static bool kept_row(struct kv_cursor *row, void *list)
+{
+    struct kv_tpm_kept kept = {.handle = kv_cursor_u32(row)};
+    if (!kv_child_take_text(row, kept.key, sizeof kept.key) ||
+        !kv_child_take_text(row, kept.use, sizeof kept.use) || !kv_cursor_done(row)) {
+        return false;
+    }
+    json_array_append_new(list,
+                          json_pack("{s:o,s:s,s:s}", "handle", json_sprintf("0x%08x", kept.handle),
+                                    "key", kept.key, "use", kept.use));
+    return true;
+}
+
+static enum kv_code ask_tpm_work(const void *arg, const struct kv_child_out *out,
+                                 struct kv_err *err)
+{
+    const struct slot *slot = arg;
+    return kv_tpm_persistent(&slot->tpm, on_kept, (void *)(uintptr_t)out, err);
+}
+
+/* What stays in the TPM for good, which is never ours; `chip` says why it was not asked. */
+static void ask_tpm(const struct slot *slot, json_t *row)
+{
+    json_t *kept = json_array();
+    struct kv_err err = {.msg = ""};
+    struct kv_child_job job = {.account = &slot->account,
+                               .timeout_ms = LIST_TIMEOUT_MS,
+                               .work = ask_tpm_work,
+                               .arg = slot,
+                               .row = kept_row,
+                               .row_arg = kept};
+    if (kv_child_run(&job, &err) == KV_OK) {
+        json_object_set(row, "persistent", kept);
+    } else {
+        json_object_set_new(row, "notAsked",
+                            json_sprintf("%s: %s", kv_code_word(err.code), err.msg));
+    }
+    json_decref(kept);
+}
+
+/* A TPM's keys lie in a folder, which says whose they are. */
 static enum kv_code list_tpm(const struct kv_config_slot *from, const struct slot *slot,
                              json_t *rows, struct kv_err *err)
 {
@@ -89,6 +140,7 @@ static enum kv_code list_tpm(const struct kv_config_slot *from, const struct slo
         json_object_set_new(row, "model", json_string(info.model));
         json_object_set_new(row, "serial", json_string(info.serial));
     }
+    ask_tpm(slot, row);
     json_array_append_new(rows, row);
     return KV_OK;
 }
@@ -132,6 +184,28 @@ static enum kv_code list_modules(struct cli *cli, json_t *rows, struct kv_err *e
     return KV_OK;
 }
 
+/* What the TPMs keep, below the table of slots. */
+static void put_kept(const json_t *slots)
+{
+    static const struct cli_column columns[] = {
+        {"HANDLE", "handle"}, {"KEY", "key"}, {"WHAT", "use"}, {NULL, NULL}};
+    size_t i;
+    const json_t *slot;
+    json_array_foreach(slots, i, slot)
+    {
+        const json_t *kept = json_object_get(slot, "persistent");
+        if (kept != NULL) {
+            cli_say("\nWhat stays in the TPM of slot %s; ksefvault puts nothing there and takes "
+                    "nothing away:\n",
+                    cli_str(slot, "slot"));
+            cli_put_table(kept, columns, "nothing");
+        } else if (json_object_get(slot, "notAsked") != NULL) {
+            cli_say("\nThe TPM of slot %s was not asked what stays in it: %s\n",
+                    cli_str(slot, "slot"), cli_str(slot, "notAsked"));
+        }
+    }
+}
+
 static enum kv_code run_list(struct cli *cli, struct kv_err *err)
 {
     static const struct cli_column columns[] = {
@@ -145,6 +219,7 @@ static enum kv_code run_list(struct cli *cli, struct kv_err *err)
         json_decref(object);
     } else if (code == KV_OK) {
         cli_put_table(rows, columns, "The modules have no slots.");
+        put_kept(rows);
     }
     json_decref(rows);
     return code;
@@ -306,8 +381,16 @@ static enum kv_code run_check(struct cli *cli, struct kv_err *err)
         {"CHECK", "what"}, {"GOOD", "ok"}, {"DETAIL", "detail"}, {NULL, NULL}};
     struct slot slot;
     KV_CLEANUP(kv_secret_freep) struct kv_secret *pin = NULL;
-    if (slot_find(cli, cli_operand(cli, 0), &slot, err) != KV_OK ||
-        slot_pin(cli, &slot, "pin", "User PIN", false, &pin, err) != KV_OK) {
+    if (slot_find(cli, cli_operand(cli, 0), &slot, err) != KV_OK) {
+        return err->code;
+    }
+    if (slot.tpm.tcti != NULL && strcmp(cli->verb->verb, "adopt") == 0) {
+        return KV_REFUSE(err, KV_E_USAGE,
+                         "slot %s is a TPM's: nothing in it can be taken over; `ksefvault slot "
+                         "init %s` makes it, `slot check` tries it",
+                         cli_operand(cli, 0), cli_operand(cli, 0));
+    }
+    if (slot_pin(cli, &slot, "pin", "User PIN", false, &pin, err) != KV_OK) {
         return err->code;
     }
     json_t *rows = json_array();
@@ -327,8 +410,7 @@ static enum kv_code run_check(struct cli *cli, struct kv_err *err)
     } else if (json_array_size(rows) > 0) {
         cli_put_table(rows, columns, "");
     }
-    if (code == KV_OK && !cli->json && slot.tpm.tcti == NULL &&
-        strcmp(cli->verb->verb, "adopt") == 0) {
+    if (code == KV_OK && !cli->json && strcmp(cli->verb->verb, "adopt") == 0) {
         put_pins(rows);
     }
     json_decref(rows);
@@ -356,7 +438,7 @@ const struct cli_verb cmd_slot[] = {
      .verb = "list",
      .run = run_list,
      .options = list_options,
-     .summary = "The slots of the configured modules and their tokens.",
+     .summary = "The slots of the configured modules and their tokens, and what stays in TPMs.",
      .examples = "  ksefvault slot list\n"
                  "  ksefvault slot list --module /usr/lib/softhsm/libsofthsm2.so\n"},
     {.noun = "slot",
@@ -393,7 +475,8 @@ const struct cli_verb cmd_slot[] = {
          "The partition needs its user PIN and no security officer's. The slot must be in the "
          "configuration;\neverything that the agent will need is tried, as by `slot check`, and "
          "the lines that pin the\npartition and the module are printed. With `pin: protected` "
-         "the PIN is entered at the device.",
+         "the PIN is entered at the device.\nA TPM has no partitions: `slot init` makes its slot, "
+         "whatever else it keeps.",
      .examples = "  ksefvault slot adopt hsm\n"
                  "  ksefvault slot adopt hsm --pin-fd 9 9<pin\n"},
     {.noun = "slot",

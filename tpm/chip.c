@@ -12,10 +12,9 @@
 #include "core/parse.h"
 #include "tpm/token.h"
 
-#define SRK_HANDLE   0x81000001U /* TCG TPM v2.0 Provisioning Guidance §7.8 */
-#define HANDLES_MAX  64          /* asked for at once */
-#define FLUSHED_MAX  1024        /* handles that are flushed at a start */
-#define RANDOM_CHUNK 32          /* bytes that every chip gives at once */
+#define HANDLES_MAX  64   /* asked for at once */
+#define FLUSHED_MAX  1024 /* handles that are flushed at a start */
+#define RANDOM_CHUNK 32   /* bytes that every chip gives at once */
 
 /* Every response code that means more than "it failed". Those of format 1 without their parameter,
  * handle or session number (TPM 2.0 Library part 2, §6.6). */
@@ -212,6 +211,12 @@ static TSS2_RC derive(struct kv_tpm_chip *chip, ESYS_TR hierarchy, ESYS_TR *out)
                               NULL);
 }
 
+bool kv_tpm_chip_is_storage(const TPM2B_PUBLIC *public)
+{
+    return public->publicArea.type == TPM2_ALG_ECC &&
+           public->publicArea.objectAttributes == storage_template.publicArea.objectAttributes;
+}
+
 static TSS2_RC name_of(struct kv_tpm_chip *chip, ESYS_TR object, TPM2B_NAME *out)
 {
     TPM2B_NAME *name = NULL;
@@ -228,15 +233,13 @@ static TSS2_RC find_persistent(struct kv_tpm_chip *chip, ESYS_TR *out)
 {
     TPM2B_PUBLIC *public = NULL;
     ESYS_TR found = ESYS_TR_NONE;
-    TSS2_RC rc = Esys_TR_FromTPMPublic(chip->esys, SRK_HANDLE, ESYS_TR_NONE, ESYS_TR_NONE,
+    TSS2_RC rc = Esys_TR_FromTPMPublic(chip->esys, KV_TPM_SRK_HANDLE, ESYS_TR_NONE, ESYS_TR_NONE,
                                        ESYS_TR_NONE, &found);
     if (succeeded(rc)) {
         rc = Esys_ReadPublic(chip->esys, found, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public,
                              NULL, NULL);
     }
-    if (succeeded(rc) &&
-        (public->publicArea.type != TPM2_ALG_ECC ||
-         public->publicArea.objectAttributes != storage_template.publicArea.objectAttributes)) {
+    if (succeeded(rc) && !kv_tpm_chip_is_storage(public)) {
         rc = TPM2_RC_TYPE;
     }
     Esys_Free(public);
@@ -317,13 +320,18 @@ static enum kv_code read_properties(struct kv_tpm_chip *chip, struct kv_err *err
     return KV_OK;
 }
 
-static enum kv_code begin(struct kv_tpm_chip *chip, struct kv_err *err)
+static enum kv_code initialise(struct kv_tpm_chip *chip, struct kv_err *err)
 {
     TSS2_RC rc = Esys_Initialize(&chip->esys, chip->tcti, NULL);
     if (!succeeded(rc)) {
         chip->esys = NULL;
         return KV_TPM_FAIL(err, rc, "the TPM");
     }
+    return KV_OK;
+}
+
+static enum kv_code begin(struct kv_tpm_chip *chip, struct kv_err *err)
+{
     enum kv_code code = chip->managed ? KV_OK : flush_all(chip->esys, err);
     if (code == KV_OK) {
         code = open_storage(chip, err);
@@ -331,7 +339,7 @@ static enum kv_code begin(struct kv_tpm_chip *chip, struct kv_err *err)
     return code == KV_OK ? open_session(chip, err) : code;
 }
 
-enum kv_code kv_tpm_chip_open(const char *tcti, struct kv_tpm_chip *out, struct kv_err *err)
+enum kv_code kv_tpm_chip_connect(const char *tcti, struct kv_tpm_chip *out, struct kv_err *err)
 {
     *out = (struct kv_tpm_chip){.primary = ESYS_TR_NONE, .session = ESYS_TR_NONE};
     size_t way = way_of(tcti);
@@ -349,7 +357,15 @@ enum kv_code kv_tpm_chip_open(const char *tcti, struct kv_tpm_chip *out, struct 
         out->tcti = NULL;
         return KV_TPM_FAIL(err, rc, tcti);
     }
-    enum kv_code code = begin(out, err);
+    return initialise(out, err);
+}
+
+enum kv_code kv_tpm_chip_open(const char *tcti, struct kv_tpm_chip *out, struct kv_err *err)
+{
+    enum kv_code code = kv_tpm_chip_connect(tcti, out, err);
+    if (code == KV_OK) {
+        code = begin(out, err);
+    }
     return code == KV_OK ? read_properties(out, err) : code;
 }
 
@@ -358,7 +374,8 @@ enum kv_code kv_tpm_chip_again(struct kv_tpm_chip *chip, struct kv_err *err)
     TPM2B_NAME before = chip->primary_name;
     chip->primary = chip->session = ESYS_TR_NONE;
     Esys_Finalize(&chip->esys);
-    enum kv_code code = begin(chip, err);
+    enum kv_code code = initialise(chip, err);
+    code = code == KV_OK ? begin(chip, err) : code;
     if (code == KV_OK &&
         !kv_bytes_equal(kv_bytes(before.name, before.size),
                         kv_bytes(chip->primary_name.name, chip->primary_name.size))) {

@@ -27,6 +27,13 @@ struct kv_tpm_blob {
     TPM2B_PRIVATE private;
 };
 
+#define KV_TPM_SRK_HANDLE 0x81000001U /* TCG TPM v2.0 Provisioning Guidance §7.8 */
+
+/* Only connect: no storage key, no session, and nothing of others is flushed. *out as below. */
+KV_MUST_USE enum kv_code kv_tpm_chip_connect(const char *tcti, struct kv_tpm_chip *out,
+                                             struct kv_err *err);
+/* Whether the public half is that of the standard storage key, as we would derive it. */
+bool kv_tpm_chip_is_storage(const TPM2B_PUBLIC *public);
 /* Connect, flush what was left in a chip without a resource manager, derive the storage key, begin
  * the session. *out is owned by the caller, also after a failure. */
 KV_MUST_USE enum kv_code kv_tpm_chip_open(const char *tcti, struct kv_tpm_chip *out,

@@ -43,6 +43,10 @@ static inline struct kv_tpm_token *kv_tpm_token(struct kv_token *token)
     return (struct kv_tpm_token *)token;
 }
 
+/* Keep others off the slot's folder and say which storage key its keys lie under; size 0: it is not
+ * initialised, and there is no lock. *lock is closed by the caller. Error: KV_E_TOKEN_IN_USE. */
+KV_MUST_USE enum kv_code kv_tpm_folder_hold(const char *folder, int *lock, TPM2B_NAME *primary,
+                                            struct kv_err *err);
 /* The name of the file of a key. */
 void kv_tpm_file_name(const char *label, char out[static KV_TPM_NAME_LEN]);
 /* An object's authPolicy: no policy has this digest, so it opens nothing; but it is part of what

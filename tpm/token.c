@@ -175,6 +175,30 @@ enum kv_code kv_tpm_read_info(const char *folder, struct kv_token_info *out, str
     return code;
 }
 
+enum kv_code kv_tpm_folder_hold(const char *folder, int *lock, TPM2B_NAME *primary,
+                                struct kv_err *err)
+{
+    KV_CLEANUP(kv_close_fdp) int dir = -1;
+    struct kv_buf file;
+    struct kv_bytes part[T_COUNT];
+    primary->size = 0;
+    enum kv_code code = open_folder(folder, &dir, err);
+    if (code != KV_OK) {
+        return code == KV_E_TOKEN_ABSENT ? KV_OK : code;
+    }
+    code = lock_folder(dir, lock, err);
+    if (code != KV_OK) {
+        return code;
+    }
+    code = read_token(dir, &file, part, err);
+    if (code == KV_OK && part[T_PRIMARY].len <= sizeof primary->name) {
+        primary->size = (UINT16)part[T_PRIMARY].len;
+        memcpy(primary->name, part[T_PRIMARY].ptr, part[T_PRIMARY].len);
+    }
+    kv_buf_clear(&file);
+    return code == KV_E_TOKEN_ABSENT ? KV_OK : code;
+}
+
 /* ---- login ---- */
 
 static void pin_auth(const struct kv_secret *pin, TPM2B_AUTH *out)

@@ -15,6 +15,9 @@ before_start() {
     isnt "a slot is initialised once" slot_init 9<"$W/pin/main"
     is "slot check tries everything" check_slot
     is "… and leaves nothing" no_probes
+    is "nothing of it stays in the TPM itself" has_slot '.persistent == []'
+    is "… which is said" grep -q 'What stays in the TPM of slot main' <(kv slot list)
+    is "a TPM has nothing to adopt" exits 2 kv slot adopt main
     is "the slot is listed with its label" has_slot '.initialised and .label == "ksefvault" and (.uri | startswith("swtpm:"))'
 }
 has_slot() { kv slot list --json >"$W/list" && cat "$W/list" && holds ".slots | length == 1 and all($1)" <"$W/list"; }
@@ -29,6 +32,7 @@ founded
 
 is "the slot is ready" slot_is ready
 is "no program of the agent has a PKCS#11 module" no_module_loaded
+is "… and its TPM is not asked what it keeps" has_slot '(.persistent == null) and (.notAsked | startswith("token.in-use"))'
 custody() { kv credential list --json | holds 'all(.credentials[]; .custody == "software")'; }
 is "a TPM in software is told for what it is" custody
 is "a session" session $NIP
