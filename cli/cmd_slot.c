@@ -381,16 +381,8 @@ static enum kv_code run_check(struct cli *cli, struct kv_err *err)
         {"CHECK", "what"}, {"GOOD", "ok"}, {"DETAIL", "detail"}, {NULL, NULL}};
     struct slot slot;
     KV_CLEANUP(kv_secret_freep) struct kv_secret *pin = NULL;
-    if (slot_find(cli, cli_operand(cli, 0), &slot, err) != KV_OK) {
-        return err->code;
-    }
-    if (slot.tpm.tcti != NULL && strcmp(cli->verb->verb, "adopt") == 0) {
-        return KV_REFUSE(err, KV_E_USAGE,
-                         "slot %s is a TPM's: nothing in it can be taken over; `ksefvault slot "
-                         "init %s` makes it, `slot check` tries it",
-                         cli_operand(cli, 0), cli_operand(cli, 0));
-    }
-    if (slot_pin(cli, &slot, "pin", "User PIN", false, &pin, err) != KV_OK) {
+    if (slot_find(cli, cli_operand(cli, 0), &slot, err) != KV_OK ||
+        slot_pin(cli, &slot, "pin", "User PIN", false, &pin, err) != KV_OK) {
         return err->code;
     }
     json_t *rows = json_array();
@@ -415,6 +407,21 @@ static enum kv_code run_check(struct cli *cli, struct kv_err *err)
     }
     json_decref(rows);
     return code;
+}
+
+static enum kv_code run_adopt(struct cli *cli, struct kv_err *err)
+{
+    struct slot slot;
+    const char *name = cli_operand(cli, 0);
+    if (slot_find(cli, name, &slot, err) != KV_OK) {
+        return err->code;
+    }
+    return slot.tpm.tcti == NULL
+               ? run_check(cli, err)
+               : KV_REFUSE(err, KV_E_USAGE,
+                           "slot %s is a TPM's: nothing in it can be taken over; `ksefvault slot "
+                           "init %s` makes it, `slot check` tries it",
+                           name, name);
 }
 
 static enum kv_code run_unlock(struct cli *cli, struct kv_err *err)
@@ -465,7 +472,7 @@ const struct cli_verb cmd_slot[] = {
      .examples = "  ksefvault slot check main\n"},
     {.noun = "slot",
      .verb = "adopt",
-     .run = run_check,
+     .run = run_adopt,
      .operands = "NAME",
      .operands_min = 1,
      .operands_max = 1,
