@@ -266,13 +266,14 @@ static enum kv_code open_storage(struct kv_tpm_chip *chip, struct kv_err *err)
     return succeeded(rc) ? KV_OK : KV_TPM_FAIL(err, rc, "the storage key");
 }
 
-static enum kv_code open_session(struct kv_tpm_chip *chip, struct kv_err *err)
+enum kv_code kv_tpm_chip_begin(struct kv_tpm_chip *chip, TPM2_SE type, ESYS_TR *out,
+                               struct kv_err *err)
 {
     static const TPMT_SYM_DEF aes = {
         .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
-    TSS2_RC rc = Esys_StartAuthSession(chip->esys, chip->primary, ESYS_TR_NONE, ESYS_TR_NONE,
-                                       ESYS_TR_NONE, ESYS_TR_NONE, NULL, TPM2_SE_HMAC, &aes,
-                                       TPM2_ALG_SHA256, &chip->session);
+    TSS2_RC rc =
+        Esys_StartAuthSession(chip->esys, chip->primary, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                              ESYS_TR_NONE, NULL, type, &aes, TPM2_ALG_SHA256, out);
     return succeeded(rc) ? KV_OK : KV_TPM_FAIL(err, rc, "beginning a session with the TPM");
 }
 
@@ -336,7 +337,7 @@ static enum kv_code begin(struct kv_tpm_chip *chip, struct kv_err *err)
     if (code == KV_OK) {
         code = open_storage(chip, err);
     }
-    return code == KV_OK ? open_session(chip, err) : code;
+    return code == KV_OK ? kv_tpm_chip_begin(chip, TPM2_SE_HMAC, &chip->session, err) : code;
 }
 
 enum kv_code kv_tpm_chip_connect(const char *tcti, struct kv_tpm_chip *out, struct kv_err *err)
@@ -411,14 +412,18 @@ void kv_tpm_chip_identity(struct kv_tpm_chip *chip, TPM2B_NAME *out)
 
 /* ---- objects ---- */
 
-ESYS_TR kv_tpm_chip_session(struct kv_tpm_chip *chip, TPMA_SESSION also)
+static ESYS_TR use(struct kv_tpm_chip *chip, ESYS_TR session, TPMA_SESSION also)
 {
     static const TPMA_SESSION all = TPMA_SESSION_CONTINUESESSION | TPMA_SESSION_DECRYPT |
                                     TPMA_SESSION_ENCRYPT | TPMA_SESSION_AUDIT;
     /* fails only for what is no session; the command then fails the same way */
-    (void)Esys_TRSess_SetAttributes(chip->esys, chip->session, TPMA_SESSION_CONTINUESESSION | also,
-                                    all);
-    return chip->session;
+    (void)Esys_TRSess_SetAttributes(chip->esys, session, TPMA_SESSION_CONTINUESESSION | also, all);
+    return session;
+}
+
+ESYS_TR kv_tpm_chip_session(struct kv_tpm_chip *chip, TPMA_SESSION also)
+{
+    return use(chip, chip->session, also);
 }
 
 void kv_tpm_chip_flush(struct kv_tpm_chip *chip, ESYS_TR *object)
@@ -497,8 +502,9 @@ enum kv_code kv_tpm_chip_load(struct kv_tpm_chip *chip, const struct kv_tpm_blob
     return KV_OK;
 }
 
-enum kv_code kv_tpm_chip_unseal(struct kv_tpm_chip *chip, const struct kv_tpm_blob *blob,
-                                const TPM2B_AUTH *auth, struct kv_secret **out, struct kv_err *err)
+static enum kv_code unseal(struct kv_tpm_chip *chip, const struct kv_tpm_blob *blob,
+                           const TPM2B_AUTH *auth, ESYS_TR session, struct kv_secret **out,
+                           struct kv_err *err)
 {
     ESYS_TR object = ESYS_TR_NONE;
     TPM2B_SENSITIVE_DATA *data = NULL;
@@ -506,7 +512,7 @@ enum kv_code kv_tpm_chip_unseal(struct kv_tpm_chip *chip, const struct kv_tpm_bl
     if (code != KV_OK) {
         return code;
     }
-    TSS2_RC rc = Esys_Unseal(chip->esys, object, kv_tpm_chip_session(chip, TPMA_SESSION_ENCRYPT),
+    TSS2_RC rc = Esys_Unseal(chip->esys, object, use(chip, session, TPMA_SESSION_ENCRYPT),
                              ESYS_TR_NONE, ESYS_TR_NONE, &data);
     kv_tpm_chip_flush(chip, &object);
     if (!succeeded(rc)) {
@@ -516,6 +522,19 @@ enum kv_code kv_tpm_chip_unseal(struct kv_tpm_chip *chip, const struct kv_tpm_bl
     kv_wipe(data, sizeof *data);
     Esys_Free(data);
     return code;
+}
+
+enum kv_code kv_tpm_chip_unseal(struct kv_tpm_chip *chip, const struct kv_tpm_blob *blob,
+                                const TPM2B_AUTH *auth, struct kv_secret **out, struct kv_err *err)
+{
+    return unseal(chip, blob, auth, chip->session, out, err);
+}
+
+enum kv_code kv_tpm_chip_unseal_by(struct kv_tpm_chip *chip, const struct kv_tpm_blob *blob,
+                                   ESYS_TR policy, struct kv_secret **out, struct kv_err *err)
+{
+    static const TPM2B_AUTH no_auth;
+    return unseal(chip, blob, &no_auth, policy, out, err);
 }
 
 enum kv_code kv_tpm_chip_random(struct kv_tpm_chip *chip, uint8_t *out, size_t len,

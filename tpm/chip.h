@@ -61,6 +61,13 @@ void kv_tpm_chip_flush(struct kv_tpm_chip *chip, ESYS_TR *object);
 KV_MUST_USE enum kv_code kv_tpm_chip_unseal(struct kv_tpm_chip *chip,
                                             const struct kv_tpm_blob *blob, const TPM2B_AUTH *auth,
                                             struct kv_secret **out, struct kv_err *err);
+/* The same by a policy session, which says what opens it. */
+KV_MUST_USE enum kv_code kv_tpm_chip_unseal_by(struct kv_tpm_chip *chip,
+                                               const struct kv_tpm_blob *blob, ESYS_TR policy,
+                                               struct kv_secret **out, struct kv_err *err);
+/* A session of this type, salted to the storage key; flushed by the caller. */
+KV_MUST_USE enum kv_code kv_tpm_chip_begin(struct kv_tpm_chip *chip, TPM2_SE type, ESYS_TR *out,
+                                           struct kv_err *err);
 /* The session for one command: with TPMA_SESSION_DECRYPT the first parameter is encrypted, with
  * _ENCRYPT the first one of the answer (names as the chip sees it). */
 ESYS_TR kv_tpm_chip_session(struct kv_tpm_chip *chip, TPMA_SESSION also);

@@ -39,11 +39,20 @@ static enum kv_code put(int dir, const char *name, struct kv_bytes data, enum kv
     if (code != KV_OK) {
         return code;
     }
-    if (renameat2(dir, FRESH, dir, name, RENAME_NOREPLACE) != 0) {
+    if (renameat2(dir, FRESH, dir, name, exists == KV_OK ? 0 : RENAME_NOREPLACE) != 0) {
         return errno == EEXIST ? KV_REFUSE(err, exists, "there is a file for it already")
                                : KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot put a key file in place");
     }
     return fsync(dir) == 0 ? KV_OK : KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot keep a key file");
+}
+
+void kv_tpm_file_print(const struct kv_bytes *part, size_t count, struct kv_buf *out)
+{
+    kv_buf_add_str(out, MAGIC);
+    for (size_t i = 0; i < count; i++) {
+        kv_buf_add_u32(out, (uint32_t)part[i].len);
+        kv_buf_add_bytes(out, part[i]);
+    }
 }
 
 enum kv_code kv_tpm_file_write(int dir, const char *name, const struct kv_bytes *part, size_t count,
@@ -51,22 +60,43 @@ enum kv_code kv_tpm_file_write(int dir, const char *name, const struct kv_bytes 
 {
     struct kv_buf buf;
     kv_buf_init(&buf, KV_TPM_FILE_MAX);
-    kv_buf_add_str(&buf, MAGIC);
-    for (size_t i = 0; i < count; i++) {
-        kv_buf_add_u32(&buf, (uint32_t)part[i].len);
-        kv_buf_add_bytes(&buf, part[i]);
-    }
+    kv_tpm_file_print(part, count, &buf);
     enum kv_code code = buf.failed ? KV_REFUSE(err, KV_E_NO_MEMORY, "no room for a key file")
                                    : put(dir, name, kv_buf_bytes(&buf), exists, err);
     kv_buf_clear(&buf);
     return code;
 }
 
-enum kv_code kv_tpm_file_read(int dir, const char *name, struct kv_buf *buf, struct kv_bytes *part,
-                              size_t count, enum kv_code missing, struct kv_err *err)
+enum kv_code kv_tpm_file_parse(struct kv_bytes file, struct kv_bytes *part, size_t count,
+                               struct kv_err *err)
+{
+    struct kv_cursor cur = kv_cursor(file);
+    bool good = kv_bytes_is(kv_cursor_take(&cur, strlen(MAGIC)), MAGIC);
+    for (size_t i = 0; i < count; i++) {
+        part[i] = kv_cursor_string(&cur);
+    }
+    return good && kv_cursor_done(&cur)
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_TOKEN_KEY_DAMAGED, "a key file is cut short or no key file");
+}
+
+enum kv_code kv_tpm_file_read_fd(int fd, struct kv_buf *buf, struct kv_bytes *part, size_t count,
+                                 struct kv_err *err)
 {
     uint8_t chunk[1024];
     ssize_t n;
+    while ((n = read(fd, chunk, sizeof chunk)) > 0 && !buf->failed) {
+        kv_buf_add(buf, chunk, (size_t)n);
+    }
+    if (n < 0) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot read a key file");
+    }
+    return kv_tpm_file_parse(kv_buf_bytes(buf), part, count, err); /* too long: nothing is left */
+}
+
+enum kv_code kv_tpm_file_read(int dir, const char *name, struct kv_buf *buf, struct kv_bytes *part,
+                              size_t count, enum kv_code missing, struct kv_err *err)
+{
     kv_buf_init(buf, KV_TPM_FILE_MAX);
     KV_CLEANUP(kv_close_fdp)
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
@@ -74,20 +104,7 @@ enum kv_code kv_tpm_file_read(int dir, const char *name, struct kv_buf *buf, str
         return errno == ENOENT ? KV_REFUSE(err, missing, "there is no file for it")
                                : KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open a key file");
     }
-    while ((n = read(fd, chunk, sizeof chunk)) > 0 && !buf->failed) {
-        kv_buf_add(buf, chunk, (size_t)n);
-    }
-    if (n < 0) {
-        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot read a key file");
-    }
-    struct kv_cursor cur = kv_cursor(kv_buf_bytes(buf));
-    bool good = kv_bytes_is(kv_cursor_take(&cur, strlen(MAGIC)), MAGIC) && !buf->failed;
-    for (size_t i = 0; i < count; i++) {
-        part[i] = kv_cursor_string(&cur);
-    }
-    return good && kv_cursor_done(&cur)
-               ? KV_OK
-               : KV_REFUSE(err, KV_E_TOKEN_KEY_DAMAGED, "a key file is cut short or no key file");
+    return kv_tpm_file_read_fd(fd, buf, part, count, err);
 }
 
 enum kv_code kv_tpm_file_remove(int dir, const char *name, enum kv_code missing, struct kv_err *err)
