@@ -92,6 +92,9 @@ static void on_configured(void *ctx, const struct kv_answer_frame *answer)
            "program=%s slot=%s code=%s detail=\"%s\"", kv_child_program(child->role), label(child),
            kv_code_word(answer->code), answer->detail);
     child->ready = answer->code == KV_OK;
+    if (child->ready) {
+        kv_close_fdp(&child->handed); /* came too late: nobody's to be tried unasked, later */
+    }
     if ((answer->code == KV_E_TIMEOUT || answer->code == KV_E_TOKEN_TIMEOUT) &&
         child->pid != 0) { /* a login has had its 60 s */
         child->hangs = true;
@@ -160,13 +163,21 @@ enum kv_code kv_proxy_login_open(const char *source, uid_t owner, int *fd, struc
                : KV_REFUSE(err, KV_E_CONFIG, "ksef: proxy-credentials: %.150s", why.msg);
 }
 
-static enum kv_code open_pin(const struct kv_child *child, const struct passwd *pw, int *fd,
+static enum kv_code open_pin(struct kv_child *child, const struct passwd *pw, int *fd,
                              struct kv_err *err)
 {
     const char *source =
         child->role == KV_ROLE_COURIER ? child->sup->config->ksef->proxy_credentials : NULL;
     source = child->slot != NULL ? child->slot->pin : source;
-    *fd = -1;
+    *fd = child->handed;
+    child->handed = -1;
+    child->by_hand = *fd >= 0;
+    if (child->by_hand) {
+        return KV_OK;
+    }
+    if (child->slot != NULL && strcmp(source, KV_CONFIG_PIN_PROMPT) == 0) {
+        return KV_REFUSE(err, KV_E_PIN_AWAITED, "the PIN is entered by hand at each start");
+    }
     if (source == NULL || strcmp(source, KV_CONFIG_PIN_PROTECTED) == 0) {
         return KV_OK;
     }
@@ -260,6 +271,8 @@ static void bring_along(struct kv_supervisor *sup)
 {
     for (size_t i = 1; i < sup->child_count; i++) {
         if (sup->children[i].pid == 0) {
+            /* the new vault hears why a slot waits; what was refused has its mark on disk */
+            sup->children[i].latched = false;
             kv_timer_arm(sup->children[i].respawn, 0);
         }
     }
@@ -288,7 +301,8 @@ void kv_child_start(struct kv_child *child)
     if (code != KV_OK) {
         kv_log_err(KV_LOG_ERROR, "start", &err);
         kv_supervisor_tell(sup, child, code, err.msg);
-        if (child->pid == 0) {
+        child->latched = code == KV_E_PIN_AWAITED;
+        if (child->pid == 0 && !child->latched) {
             later(child);
         }
         return;
@@ -346,6 +360,25 @@ static enum kv_code mark_unlocked(const struct kv_child *child, struct kv_err *e
     return code;
 }
 
+/* The PIN that root may be holding out, for a keeper that does not work. */
+static enum kv_code take_handed(struct kv_child *child, struct kv_err *err)
+{
+    char path[512];
+    int fd = -1;
+    if (strcmp(child->slot->pin, KV_CONFIG_PIN_PROTECTED) == 0) {
+        return KV_OK;
+    }
+    if (!kv_config_prompt_path(child->sup->config, child->slot->name, path, sizeof path)) {
+        return KV_REFUSE(err, KV_E_CONFIG, "socket: the path is too long");
+    }
+    enum kv_code code = kv_pin_open_pipe(path, &fd, err);
+    if (code == KV_OK) {
+        kv_close_fdp(&child->handed);
+        child->handed = fd;
+    }
+    return code == KV_E_PIN_AWAITED ? KV_OK : code; /* then its source is tried again */
+}
+
 static void unlock(struct kv_supervisor *sup, struct kv_channel *channel,
                    const struct kv_frame *frame)
 {
@@ -363,7 +396,8 @@ static void unlock(struct kv_supervisor *sup, struct kv_channel *channel,
             continue;
         }
         /* a mark beside a keeper that works would be found by a later one that nobody asked for */
-        if ((child->pid == 0 || child->latched) && mark_unlocked(child, &err) != KV_OK) {
+        if ((!child->ready && take_handed(child, &err) != KV_OK) ||
+            ((child->pid == 0 || child->latched) && mark_unlocked(child, &err) != KV_OK)) {
             kv_log_err(KV_LOG_ERROR, "unlock", &err);
             kv_channel_reply(channel, frame->request, err.code, err.msg, KV_BYTES_NULL);
             return;

@@ -11,6 +11,7 @@
 #include "core/secret.h"
 #include "pkcs11/pin.h"
 #include "pkcs11/token.h"
+#include "tpm/pin.h"
 #include "tpm/token.h"
 
 #include <errno.h>
@@ -71,6 +72,7 @@ enum {
     C_INIT_ARGS,
     C_TPM,
     C_NETWORK,
+    C_PIN_TPM,
     C_PROTECTED,
     C_ENVIRONMENT,
     C_READABLE,
@@ -87,6 +89,7 @@ static const struct kv_field_spec config_specs[] = {
     [C_INIT_ARGS] = {"init-args", KV_FIELD_STRING, TEXT_MAX, false, NULL},
     [C_TPM] = {"tpm", KV_FIELD_STRING, TEXT_MAX, false, NULL},
     [C_NETWORK] = {"network", KV_FIELD_STRING, TEXT_MAX, false, NULL},
+    [C_PIN_TPM] = {"pin-tpm", KV_FIELD_STRING, TEXT_MAX, false, NULL},
     [C_PROTECTED] = {"protected", KV_FIELD_BOOLEAN, 1, true, NULL},
     [C_ENVIRONMENT] = {"environment", KV_FIELD_ARRAY, 16, true, NULL},
     [C_READABLE] = {"readable", KV_FIELD_ARRAY, 16, true, NULL},
@@ -223,6 +226,18 @@ static enum kv_code open_tpm(struct keeper *k, const char *state, const char *sl
     return kv_tpm_open(&profile, pin, &k->token, err);
 }
 
+/* The PIN itself, or a sealed one, which `tpm` opens: that way is closed again before there is a
+ * module in this process, and the sandbox leaves it shut. */
+static enum kv_code read_pin(const char *tpm, const char *slot, struct kv_secret **out,
+                             struct kv_err *err)
+{
+    struct kv_tpm_pin sealed;
+    enum kv_code code = tpm[0] == '\0' ? kv_pin_read_fd(KV_FD_PIN, out, err)
+                                       : kv_tpm_pin_read_fd(KV_FD_PIN, slot, &sealed, err);
+    (void)close(KV_FD_PIN); /* read, and never again */
+    return code == KV_OK && tpm[0] != '\0' ? kv_tpm_pin_unseal(tpm, &sealed, out, err) : code;
+}
+
 static enum kv_code open_token(struct keeper *k, const struct kv_field *field, const char *state,
                                struct kv_err *err)
 {
@@ -230,7 +245,7 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
     static char lock_dir[TEXT_MAX + 16], latch_file[TEXT_MAX + 128], unlocked[TEXT_MAX + 128];
     const char *writable[16];
     KV_CLEANUP(kv_secret_freep) struct kv_secret *pin = NULL;
-    for (int i = 0; i <= C_NETWORK; i++) {
+    for (int i = 0; i < C_PROTECTED; i++) {
         bool fits = field[i].type == 0 || kv_field_copy(&field[i], text[i], sizeof text[i]);
         assert(fits); /* the table's limits */
     }
@@ -242,8 +257,7 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
         return KV_REFUSE(err, KV_E_TOKEN_LATCHED, "slot %s: its PIN was refused", text[C_SLOT]);
     }
     if (field[C_PROTECTED].number == 0) {
-        enum kv_code read = kv_pin_read_fd(KV_FD_PIN, &pin, err);
-        (void)close(KV_FD_PIN); /* read, and never again */
+        enum kv_code read = read_pin(text[C_PIN_TPM], text[C_SLOT], &pin, err);
         if (read != KV_OK) {
             return read;
         }

@@ -211,6 +211,7 @@ static void configure_keeper(const struct kv_child *child, struct kv_buf *out)
     add_optional(out, "uri", slot->uri);
     add_optional(out, "tpm", slot->tpm);
     kv_message_bool(out, "protected", strcmp(slot->pin, KV_CONFIG_PIN_PROTECTED) == 0);
+    add_optional(out, "pin-tpm", child->by_hand ? NULL : kv_config_pin_tpm(slot));
     add_optional(out, "module-sha256", slot->module_sha256);
     add_optional(out, "init-args", slot->init_args);
     add_optional(out, "network", slot->network);
@@ -247,7 +248,7 @@ static void add_child(struct kv_supervisor *sup, enum kv_role role,
                       const struct kv_config_slot *slot)
 {
     struct kv_child *child = &sup->children[sup->child_count++];
-    *child = (struct kv_child){.sup = sup, .role = role, .slot = slot, .peer_fd = -1};
+    *child = (struct kv_child){.sup = sup, .role = role, .slot = slot, .peer_fd = -1, .handed = -1};
     child->respawn = kv_timer_new(sup->loop, on_respawn, child);
 }
 

@@ -23,7 +23,9 @@ struct kv_child {
     int64_t born_ms, backoff_ms;
     bool hangs;   /* killed for that */
     bool ready;   /* it answered that it serves */
-    bool latched; /* a keeper whose PIN was refused: waits for `slot unlock` */
+    bool latched; /* a keeper that waits for `slot unlock`: its PIN was refused, or is awaited */
+    int handed;   /* a PIN that root hands over by hand, for the next start alone; else -1 */
+    bool by_hand; /* this keeper's PIN comes from there */
 };
 
 struct kv_supervisor {

@@ -1,4 +1,5 @@
-/* slot: the places in hardware that keep keys. Administration is for slots that the agent does not
+/* slot: the places in hardware that keep keys; what concerns their PINs alone is in cmd_pin.c.
+ * Administration is for slots that the agent does not
  * use at that moment; PINs come from a terminal, a descriptor or systemd, never from the command
  * line or the environment. */
 #include "cli/cmd.h"
@@ -318,9 +319,10 @@ static enum kv_code run_init(struct cli *cli, struct kv_err *err)
     if (!tpm && check_label(&slot, label, err) != KV_OK) {
         return err->code;
     }
-    if ((!tpm && slot_pin(cli, &slot, "so-pin", "Security officer's PIN of the new token", true,
-                          &so_pin, err) != KV_OK) ||
-        slot_pin(cli, &slot, "pin", "User PIN of the new token", true, &pin, err) != KV_OK) {
+    if ((!tpm && slot_pin(cli, &slot, "so-pin", "Security officer's PIN of the new token",
+                          SLOT_ASKED_TWICE, &so_pin, err) != KV_OK) ||
+        slot_pin(cli, &slot, "pin", "User PIN of the new token", SLOT_ASKED_TWICE, &pin, err) !=
+            KV_OK) {
         return err->code;
     }
     enum kv_code code = tpm ? init_tpm(&slot, label, pin, err)
@@ -382,7 +384,7 @@ static enum kv_code run_check(struct cli *cli, struct kv_err *err)
     struct slot slot;
     KV_CLEANUP(kv_secret_freep) struct kv_secret *pin = NULL;
     if (slot_find(cli, cli_operand(cli, 0), &slot, err) != KV_OK ||
-        slot_pin(cli, &slot, "pin", "User PIN", false, &pin, err) != KV_OK) {
+        slot_pin(cli, &slot, "pin", "User PIN", SLOT_CONFIGURED, &pin, err) != KV_OK) {
         return err->code;
     }
     json_t *rows = json_array();
@@ -422,22 +424,6 @@ static enum kv_code run_adopt(struct cli *cli, struct kv_err *err)
                            "slot %s is a TPM's: nothing in it can be taken over; `ksefvault slot "
                            "init %s` makes it, `slot check` tries it",
                            name, name);
-}
-
-static enum kv_code run_unlock(struct cli *cli, struct kv_err *err)
-{
-    struct kv_api_answer answer;
-    json_t *args = json_pack("{s:s}", "name", cli_operand(cli, 0));
-    if (cli_call(cli, KV_CALL_SLOT_UNLOCK, args, &answer, err) != KV_OK) {
-        return err->code;
-    }
-    if (cli->json) {
-        cli_put_json(answer.body);
-    } else {
-        cli_put_member("next", answer.body, "next");
-    }
-    kv_api_answer_clear(&answer);
-    return KV_OK;
 }
 
 const struct cli_verb cmd_slot[] = {
@@ -486,13 +472,5 @@ const struct cli_verb cmd_slot[] = {
          "whatever else it keeps.",
      .examples = "  ksefvault slot adopt hsm\n"
                  "  ksefvault slot adopt hsm --pin-fd 9 9<pin\n"},
-    {.noun = "slot",
-     .verb = "unlock",
-     .run = run_unlock,
-     .operands = "NAME",
-     .operands_min = 1,
-     .operands_max = 1,
-     .summary = "Have the agent try a slot's PIN once more, after its source was corrected (root).",
-     .examples = "  ksefvault slot unlock main\n"},
     {.noun = NULL},
 };

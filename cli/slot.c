@@ -55,7 +55,9 @@ enum kv_code slot_take(const struct kv_config *config, const struct kv_config_sl
                                      .writable = (const char *const *)from->writable,
                                      .writable_count = from->writable_count},
                          .account = {.uid = getuid(), .gid = getgid()},
-                         .pin_source = from->pin};
+                         .name = from->name,
+                         .pin_source = from->pin,
+                         .pin_tpm = kv_config_pin_tpm(from)};
     int n = snprintf(out->lock_dir, sizeof out->lock_dir, "%s/keeper", config->state);
     if (n < 0 || n >= (int)sizeof out->lock_dir || from->environment_count > SLOT_ENVIRONMENT_MAX) {
         return KV_REFUSE(err, KV_E_CONFIG, "slot %s: a path or the environment is too long",
@@ -101,6 +103,36 @@ static enum kv_code from_source(const char *source, uid_t owner, struct kv_secre
     return code;
 }
 
+enum kv_code slot_check_sealed(const struct slot *slot, struct kv_err *err)
+{
+    return slot->pin_tpm != NULL
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_CONFIG,
+                           "the configuration of slot %s says pin: %.40s; for a sealed one it must "
+                           "say pin: sealed:/PATH%s",
+                           slot->name, slot->pin_source,
+                           slot->tpm.tcti == NULL ? " and pin-tpm: device:/dev/tpmrm0" : "");
+}
+
+enum kv_code slot_sealed(const struct slot *slot, struct kv_tpm_pin *out, struct kv_err *err)
+{
+    int fd = -1;
+    if (slot_check_sealed(slot, err) != KV_OK ||
+        kv_pin_open(slot->pin_source, slot->account.uid, &fd, err) != KV_OK) {
+        return err->code;
+    }
+    enum kv_code code = kv_tpm_pin_read_fd(fd, slot->name, out, err);
+    kv_close_fdp(&fd);
+    return code;
+}
+
+static enum kv_code from_seal(const struct slot *slot, struct kv_secret **out, struct kv_err *err)
+{
+    struct kv_tpm_pin sealed;
+    enum kv_code code = slot_sealed(slot, &sealed, err);
+    return code == KV_OK ? kv_tpm_pin_unseal(slot->pin_tpm, &sealed, out, err) : code;
+}
+
 /* A new PIN is typed twice: nobody could log in with a typing error. */
 static enum kv_code from_terminal(const char *prompt, bool new_pin, struct kv_secret **out,
                                   struct kv_err *err)
@@ -131,7 +163,8 @@ static enum kv_code from_terminal(const char *prompt, bool new_pin, struct kv_se
 }
 
 enum kv_code slot_pin(const struct cli *cli, const struct slot *slot, const char *option,
-                      const char *prompt, bool new_pin, struct kv_secret **out, struct kv_err *err)
+                      const char *prompt, enum slot_asks asks, struct kv_secret **out,
+                      struct kv_err *err)
 {
     char fd_option[32];
     char credential_option[32];
@@ -158,13 +191,15 @@ enum kv_code slot_pin(const struct cli *cli, const struct slot *slot, const char
                    ? from_source(source, slot->account.uid, out, err)
                    : KV_REFUSE(err, KV_E_USAGE, "--%s: the name is too long", credential_option);
     }
-    if (!new_pin && strcmp(slot->pin_source, KV_CONFIG_PIN_PROTECTED) == 0) {
+    if (asks == SLOT_CONFIGURED && strcmp(slot->pin_source, KV_CONFIG_PIN_PROTECTED) == 0) {
         fputs("enter the PIN at the device\n", stderr);
         *out = NULL;
         return KV_OK;
     }
-    if (!new_pin && getuid() == 0) {
-        return from_source(slot->pin_source, slot->account.uid, out, err);
+    if (asks == SLOT_CONFIGURED && getuid() == 0 &&
+        strcmp(slot->pin_source, KV_CONFIG_PIN_PROMPT) != 0) {
+        return slot->pin_tpm != NULL ? from_seal(slot, out, err)
+                                     : from_source(slot->pin_source, slot->account.uid, out, err);
     }
-    return from_terminal(prompt, new_pin, out, err);
+    return from_terminal(prompt, asks == SLOT_ASKED_TWICE, out, err);
 }

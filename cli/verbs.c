@@ -3,8 +3,9 @@
 #include "cli/cmd.h"
 
 static const struct cli_verb *const nouns[] = {
-    cmd_daily, cmd_slot,    cmd_vault,   cmd_person, cmd_key,    cmd_credential, cmd_integration,
-    cmd_grant, cmd_request, cmd_session, cmd_code,   cmd_policy, cmd_ledger,     cmd_backup};
+    cmd_daily,   cmd_slot,       cmd_pin,         cmd_vault,  cmd_person,
+    cmd_key,     cmd_credential, cmd_integration, cmd_grant,  cmd_request,
+    cmd_session, cmd_code,       cmd_policy,      cmd_ledger, cmd_backup};
 
 const struct cli_verb *cli_verb(size_t i)
 {

@@ -37,6 +37,7 @@ static const cyaml_schema_field_t slot_fields[] = {
     TEXTS_OPT("writable", struct kv_config_slot, writable),
     TEXT_OPT("network", struct kv_config_slot, network),
     TEXT("pin", struct kv_config_slot, pin),
+    TEXT_OPT("pin-tpm", struct kv_config_slot, pin_tpm),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t slot_schema = {
@@ -113,6 +114,40 @@ static bool is_source(const char *text)
     return strncmp(text, "file:/", 6) == 0 || strncmp(text, "credential:", 11) == 0;
 }
 
+static bool is_sealed(const char *text)
+{
+    return strncmp(text, "sealed:/", 8) == 0;
+}
+
+static bool is_way(const char *tcti)
+{
+    return strncmp(tcti, "device:/", 8) == 0 || strncmp(tcti, "swtpm:", 6) == 0 ||
+           strcmp(tcti, "tabrmd") == 0;
+}
+
+static enum kv_code check_pin(const struct kv_config_slot *slot, const char *path,
+                              struct kv_err *err)
+{
+    bool pad = slot->tpm == NULL && strcmp(slot->pin, KV_CONFIG_PIN_PROTECTED) == 0;
+    if (!is_source(slot->pin) && !is_sealed(slot->pin) && !pad &&
+        strcmp(slot->pin, KV_CONFIG_PIN_PROMPT) != 0) {
+        return KV_REFUSE(
+            err, KV_E_CONFIG,
+            "%.50s: slot %.30s: pin must be file:/PATH, credential:NAME, sealed:/PATH, "
+            "prompt%s, never the PIN",
+            path, slot->name,
+            slot->tpm == NULL ? " or protected" : "; a TPM has no pad of its own");
+    }
+    bool wants_way = is_sealed(slot->pin) && slot->tpm == NULL;
+    if (wants_way != (slot->pin_tpm != NULL) || (wants_way && !is_way(slot->pin_tpm))) {
+        return KV_REFUSE(err, KV_E_CONFIG,
+                         "%.50s: slot %.30s: pin-tpm, the way to the TPM (device:/PATH, …), "
+                         "belongs to a PKCS#11 slot with pin: sealed:/PATH",
+                         path, slot->name);
+    }
+    return KV_OK;
+}
+
 /* Everything else follows from the way to it: what the sandbox opens, too. */
 static enum kv_code check_tpm(const struct kv_config_slot *slot, const char *path,
                               struct kv_err *err)
@@ -125,18 +160,12 @@ static enum kv_code check_tpm(const struct kv_config_slot *slot, const char *pat
             "%.80s: slot %s: beside tpm there is only pin, nothing of a PKCS#11 module", path,
             slot->name);
     }
-    if (strncmp(slot->tpm, "device:/", 8) != 0 && strncmp(slot->tpm, "swtpm:", 6) != 0 &&
-        strcmp(slot->tpm, "tabrmd") != 0) {
+    if (!is_way(slot->tpm)) {
         return KV_REFUSE(err, KV_E_CONFIG,
                          "%.80s: slot %s: tpm is device:/PATH, swtpm:path=PATH or tabrmd", path,
                          slot->name);
     }
-    return is_source(slot->pin)
-               ? KV_OK
-               : KV_REFUSE(err, KV_E_CONFIG,
-                           "%.60s: slot %s: pin must be file:/PATH or credential:NAME, never the "
-                           "PIN; a TPM has no pad of its own",
-                           path, slot->name);
+    return check_pin(slot, path, err);
 }
 
 static enum kv_code check_slot(const struct kv_config_slot *slot, const char *path,
@@ -167,14 +196,7 @@ static enum kv_code check_slot(const struct kv_config_slot *slot, const char *pa
         return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: uri must begin with pkcs11:", path,
                          slot->name);
     }
-    if (!is_source(slot->pin) && strcmp(slot->pin, KV_CONFIG_PIN_PROTECTED) != 0) {
-        return KV_REFUSE(
-            err, KV_E_CONFIG,
-            "%.60s: slot %s: pin must be file:/PATH, credential:NAME or protected (entered "
-            "at the device), never the PIN",
-            path, slot->name);
-    }
-    return KV_OK;
+    return check_pin(slot, path, err);
 }
 
 static enum kv_code check(struct kv_config *config, const char *path, struct kv_err *err)
@@ -271,6 +293,18 @@ const struct kv_config_slot *kv_config_slot(const struct kv_config *config, cons
         }
     }
     return NULL;
+}
+
+const char *kv_config_pin_tpm(const struct kv_config_slot *slot)
+{
+    return !is_sealed(slot->pin) ? NULL : slot->tpm != NULL ? slot->tpm : slot->pin_tpm;
+}
+
+bool kv_config_prompt_path(const struct kv_config *config, const char *slot, char *out, size_t size)
+{
+    const char *slash = strrchr(config->socket, '/');
+    int n = snprintf(out, size, "%.*s/pin-%s", (int)(slash - config->socket), config->socket, slot);
+    return n > 0 && (size_t)n < size;
 }
 
 bool kv_config_tpm_folder(const char *state, const char *slot, char *out, size_t size)

@@ -12,8 +12,10 @@
 #define KV_SOCKET_PATH      "/run/ksefvault/agent.sock"
 #define KV_CONFIG_SLOTS_MAX 8
 
-/* A slot's PIN that is entered at the device itself (CKF_PROTECTED_AUTHENTICATION_PATH). */
+/* A slot's PIN that is entered at the device itself (CKF_PROTECTED_AUTHENTICATION_PATH), and one
+ * that root hands over at each start (`ksefvault slot unlock --prompt`). */
 #define KV_CONFIG_PIN_PROTECTED "protected"
+#define KV_CONFIG_PIN_PROMPT    "prompt"
 
 struct kv_config_slot {
     char *name;          /* id */
@@ -29,7 +31,8 @@ struct kv_config_slot {
     char **writable; /* absolute paths that the sandbox opens for writing */
     unsigned writable_count;
     char *network; /* none, unix:PATH, tcp:HOST:PORT, usb; NULL is none */
-    char *pin;     /* file:PATH, credential:NAME, or KV_CONFIG_PIN_PROTECTED */
+    char *pin;     /* file:PATH, credential:NAME, sealed:PATH, or one of the words above */
+    char *pin_tpm; /* the way to the TPM that a sealed PIN is opened in; NULL: that of the slot */
 };
 
 struct kv_config_ksef {
@@ -62,6 +65,12 @@ void kv_config_freep(struct kv_config **config);
 /* NULL if there is no slot of that name. */
 const struct kv_config_slot *kv_config_slot(const struct kv_config *config, const char *name);
 
+/* The way to the TPM that the slot's PIN is sealed in; NULL: it is not sealed. */
+const char *kv_config_pin_tpm(const struct kv_config_slot *slot);
+/* Where root hands over a slot's PIN: a pipe beside the agent's socket, as long as that takes.
+ * False: it does not fit. */
+bool kv_config_prompt_path(const struct kv_config *config, const char *slot, char *out,
+                           size_t size);
 /* The folder of a TPM slot's key files; false: it does not fit. */
 bool kv_config_tpm_folder(const char *state, const char *slot, char *out, size_t size);
 

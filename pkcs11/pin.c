@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <termios.h>
@@ -26,7 +27,7 @@ static enum kv_code credential_path(const char *name, char path[static PATH_LEN]
         return KV_REFUSE(err, KV_E_TOKEN_NO_PIN, "'%.64s' is not the name of a credential", name);
     }
     if (folder == NULL || folder[0] != '/') {
-        return KV_REFUSE(err, KV_E_TOKEN_NO_PIN,
+        return KV_REFUSE(err, KV_E_PIN_CREDENTIAL,
                          "there are no credentials; put LoadCredential=%.64s:… into the unit",
                          name);
     }
@@ -50,11 +51,11 @@ static enum kv_code check_file(int fd, const char *source, uid_t owner, mode_t c
         return KV_REFUSE(err, KV_E_TOKEN_NO_PIN, "'%.100s' is not a regular file", source);
     }
     if (st.st_uid != 0 && st.st_uid != owner) {
-        return KV_REFUSE(err, KV_E_TOKEN_NO_PIN, "'%.100s' belongs to uid %ju; chown it to root",
+        return KV_REFUSE(err, KV_E_PIN_OPEN, "'%.100s' belongs to uid %ju; chown it to root",
                          source, (uintmax_t)st.st_uid);
     }
     if ((st.st_mode & closed) != 0) {
-        return KV_REFUSE(err, KV_E_TOKEN_NO_PIN, "'%.100s' is open to others; chmod it to 0400",
+        return KV_REFUSE(err, KV_E_PIN_OPEN, "'%.100s' is open to others; chmod it to 0400",
                          source);
     }
     return KV_OK;
@@ -64,21 +65,25 @@ enum kv_code kv_pin_open(const char *source, uid_t owner, int *fd, struct kv_err
 {
     char path[PATH_LEN];
     mode_t closed = 077;
-    if (source != NULL && strncmp(source, "file:/", 6) == 0) {
-        int n = snprintf(path, sizeof path, "%s", source + 5);
+    enum kv_code missing = KV_E_PIN_MISSING;
+    if (source != NULL &&
+        (strncmp(source, "file:/", 6) == 0 || strncmp(source, "sealed:/", 8) == 0)) {
+        int n = snprintf(path, sizeof path, "%s", strchr(source, '/'));
         if (n < 0 || (size_t)n >= sizeof path) {
             return KV_REFUSE(err, KV_E_TOKEN_NO_PIN, "the path of the PIN file is too long");
         }
     } else if (source != NULL && strncmp(source, "credential:", 11) == 0) {
-        if (credential_path(source + 11, path, err) != KV_OK) {
-            return err != NULL ? err->code : KV_E_TOKEN_NO_PIN;
+        enum kv_code code = credential_path(source + 11, path, err);
+        if (code != KV_OK) {
+            return code;
         }
+        missing = KV_E_PIN_CREDENTIAL;
         /* systemd opens a credential to the unit's user by an ACL, whose mask shows as the group's
          * bits (systemd.exec(5), Credentials) */
         closed = 07;
     } else {
         return KV_REFUSE(err, KV_E_TOKEN_NO_PIN,
-                         "the PIN source must be file:/PATH or credential:NAME");
+                         "the PIN source must be file:/PATH, credential:NAME or sealed:/PATH");
     }
     /* non-blocking: a FIFO in the file's place must not hold the supervisor up */
     int in = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -87,9 +92,8 @@ enum kv_code kv_pin_open(const char *source, uid_t owner, int *fd, struct kv_err
             return KV_FAIL(err, KV_E_TOKEN_NO_PIN, KV_ERRNO,
                            "'%.100s' is a link; name the file itself", source);
         }
-        return KV_FAIL(err, KV_E_TOKEN_NO_PIN, KV_ERRNO,
-                       "cannot open '%.100s' (%s); create it, mode 0400, with the PIN in it",
-                       source, strerror(errno));
+        return KV_FAIL(err, missing, KV_ERRNO, "cannot open '%.100s' (%s)", source,
+                       strerror(errno));
     }
     enum kv_code code = check_file(in, source, owner, closed, err);
     if (code != KV_OK) {
@@ -97,6 +101,32 @@ enum kv_code kv_pin_open(const char *source, uid_t owner, int *fd, struct kv_err
         return code;
     }
     *fd = in;
+    return KV_OK;
+}
+
+enum kv_code kv_pin_open_pipe(const char *path, int *fd, struct kv_err *err)
+{
+    struct stat st;
+    KV_CLEANUP(kv_close_fdp) int in = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (in < 0 && errno == ENOENT) {
+        return KV_REFUSE(err, KV_E_PIN_AWAITED, "the PIN is entered by hand");
+    }
+    if (in < 0 || fstat(in, &st) != 0) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open %.120s", path);
+    }
+    if (!S_ISFIFO(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
+        return KV_REFUSE(err, KV_E_PIN_OPEN, "%.120s is not a pipe that only root has", path);
+    }
+    /* the keeper waits until all of it is there */
+    int waiting = 0;
+    if (ioctl(in, FIONREAD, &waiting) != 0 || fcntl(in, F_SETFL, 0) != 0) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open %.120s", path);
+    }
+    if (waiting == 0) { /* left behind by a command that was ended */
+        return KV_REFUSE(err, KV_E_PIN_AWAITED, "the PIN is entered by hand");
+    }
+    *fd = in;
+    in = -1; /* handed over */
     return KV_OK;
 }
 

@@ -87,7 +87,7 @@ is "the ledger verifies" verify
 
 chmod 0644 "$W/pin/main"
 kill "$(agent_child keeper)"
-is "a PIN file that others can read is refused" wait_for 30 status_is '.slots[0].state == "token.no-pin"'
+is "a PIN file that others can read is refused" wait_for 30 status_is '.slots[0].state == "pin.open-to-others"'
 chmod 0400 "$W/pin/main"
 is "closed again, it is used" wait_for 60 status_is '.slots[0].state == "ready"'
 finish

@@ -22,6 +22,8 @@
     "vault: a/b\nlog-slot: main\nslots:\n  - {name: main, " text "}\n"                             \
     "ksef: {environment: test, url: https://x/v2}\n"
 
+#define PKCS11 "module: /m, uri: \"pkcs11:a=b\", "
+
 static enum kv_code load(const char *text, struct kv_config **out, struct kv_err *err)
 {
     char path[] = "/tmp/kv-config-XXXXXX";
@@ -75,6 +77,14 @@ static void bad_files_are_refused_with_the_key_named(void **state)
         {"a TPM with a network", SLOT("tpm: tabrmd, network: none, pin: file:/p"), "beside tpm"},
         {"a way that nobody knows", SLOT("tpm: \"cmd:ls\", pin: file:/p"), "tpm is"},
         {"a TPM with a pad", SLOT("tpm: tabrmd, pin: protected"), "pin must be"},
+        {"a sealed PIN without the way to its TPM", SLOT(PKCS11 "pin: \"sealed:/p\""), "pin-tpm"},
+        {"a way that nobody knows to it", SLOT(PKCS11 "pin: \"sealed:/p\", pin-tpm: \"cmd:ls\""),
+         "pin-tpm"},
+        {"a way and nothing sealed", SLOT(PKCS11 "pin: prompt, pin-tpm: tabrmd"), "pin-tpm"},
+        {"a second TPM for a TPM's PIN", SLOT("tpm: tabrmd, pin: \"sealed:/p\", pin-tpm: tabrmd"),
+         "pin-tpm"},
+        {"a sealed PIN in no absolute place", SLOT(PKCS11 "pin: \"sealed:p\", pin-tpm: tabrmd"),
+         "pin must be"},
         {"a PIN instead of its source",
          "vault: a/b\nlog-slot: main\nslots:\n  - {name: main, module: /m, uri: \"pkcs11:a=b\", "
          "pin: "
@@ -125,6 +135,32 @@ static void a_tpm_needs_its_way_and_a_pin(void **state)
     assert_false(kv_config_tpm_folder("/s", "main", folder, 5));
 }
 
+static void a_pin_comes_from_many_places(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *way; /* to the TPM that it is sealed in */
+    } rows[] = {{SLOT(PKCS11 "pin: credential:p"), NULL},
+                {SLOT(PKCS11 "pin: prompt"), NULL},
+                {SLOT(PKCS11 "pin: protected"), NULL},
+                {SLOT(PKCS11 "pin: \"sealed:/p\", pin-tpm: tabrmd"), "tabrmd"},
+                {SLOT("tpm: \"device:/dev/tpmrm0\", pin: \"sealed:/p\""), "device:/dev/tpmrm0"},
+                {SLOT("tpm: tabrmd, pin: prompt"), NULL}};
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        struct kv_err err = {.msg = ""};
+        struct kv_config *config = NULL;
+        char path[64];
+        assert_int_equal(load(rows[i].text, &config, &err), KV_OK);
+        const char *way = kv_config_pin_tpm(&config->slots[0]);
+        assert_int_equal(way == NULL, rows[i].way == NULL);
+        assert_true(way == NULL || strcmp(way, rows[i].way) == 0);
+        assert_true(kv_config_prompt_path(config, "main", path, sizeof path));
+        assert_string_equal(path, "/run/ksefvault/pin-main");
+        assert_false(kv_config_prompt_path(config, "main", path, 8));
+        kv_config_free(config);
+    }
+}
+
 static void a_file_that_is_not_there_is_said_so(void **state)
 {
     (void)state;
@@ -157,6 +193,7 @@ int main(void)
         cmocka_unit_test(a_file_that_is_not_there_is_said_so),
         cmocka_unit_test(at_most_64_kib_are_read),
         cmocka_unit_test(a_tpm_needs_its_way_and_a_pin),
+        cmocka_unit_test(a_pin_comes_from_many_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,13 +44,9 @@ static void a_pin_file_must_be_closed_to_others(void **state)
     static const struct {
         mode_t mode;
         enum kv_code want;
-    } rows[] = {{0400, KV_OK},
-                {0600, KV_OK},
-                {0440, KV_E_TOKEN_NO_PIN},
-                {0404, KV_E_TOKEN_NO_PIN},
-                {0620, KV_E_TOKEN_NO_PIN},
-                {0602, KV_E_TOKEN_NO_PIN},
-                {0601, KV_E_TOKEN_NO_PIN}};
+    } rows[] = {{0400, KV_OK},         {0600, KV_OK},         {0440, KV_E_PIN_OPEN},
+                {0404, KV_E_PIN_OPEN}, {0620, KV_E_PIN_OPEN}, {0602, KV_E_PIN_OPEN},
+                {0601, KV_E_PIN_OPEN}};
     char path[64], source[80];
     (void)snprintf(path, sizeof path, "%s/pin", dir);
     (void)snprintf(source, sizeof source, "file:%s", path);
@@ -90,7 +86,7 @@ static void a_pin_file_must_be_regular_and_of_a_trusted_owner(void **state)
     assert_int_equal(kv_pin_open(link_source, getuid(), &fd, NULL), KV_E_TOKEN_NO_PIN);
     if (getuid() == 0) {
         assert_int_equal(chown(path, UID_OTHER, 0), 0);
-        assert_int_equal(kv_pin_open(source, 54321, &fd, NULL), KV_E_TOKEN_NO_PIN);
+        assert_int_equal(kv_pin_open(source, 54321, &fd, NULL), KV_E_PIN_OPEN);
         assert_int_equal(fd, -1);
         assert_int_equal(kv_pin_open(source, UID_OTHER, &fd, NULL), KV_OK);
         assert_int_equal(close(fd), 0);
@@ -111,8 +107,11 @@ static void a_credential_stays_in_its_folder(void **state)
                 {"credential:..", KV_E_TOKEN_NO_PIN},
                 {"credential:../pin", KV_E_TOKEN_NO_PIN},
                 {"credential:./pin", KV_E_TOKEN_NO_PIN},
-                {"credential:none", KV_E_TOKEN_NO_PIN},
+                {"credential:none", KV_E_PIN_CREDENTIAL},
+                {"file:/nonexistent/pin", KV_E_PIN_MISSING},
+                {"sealed:/nonexistent/pin", KV_E_PIN_MISSING},
                 {"file:pin", KV_E_TOKEN_NO_PIN},
+                {"sealed:pin", KV_E_TOKEN_NO_PIN},
                 {"env:PIN", KV_E_TOKEN_NO_PIN},
                 {"1234", KV_E_TOKEN_NO_PIN},
                 {"", KV_E_TOKEN_NO_PIN},
@@ -122,7 +121,7 @@ static void a_credential_stays_in_its_folder(void **state)
     (void)snprintf(path, sizeof path, "%s/pin", dir);
     put(path, "1234", 0440); /* as systemd's ACL shows */
     assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
-    assert_int_equal(kv_pin_open("credential:pin", getuid(), &fd, NULL), KV_E_TOKEN_NO_PIN);
+    assert_int_equal(kv_pin_open("credential:pin", getuid(), &fd, NULL), KV_E_PIN_CREDENTIAL);
     assert_int_equal(setenv("CREDENTIALS_DIRECTORY", dir, 1), 0);
     for (size_t i = 0; i < KV_COUNT(rows); i++) {
         fd = -1;
@@ -132,8 +131,36 @@ static void a_credential_stays_in_its_folder(void **state)
         }
     }
     assert_int_equal(chmod(path, 0444), 0);
-    assert_int_equal(kv_pin_open("credential:pin", getuid(), &fd, NULL), KV_E_TOKEN_NO_PIN);
+    assert_int_equal(kv_pin_open("credential:pin", getuid(), &fd, NULL), KV_E_PIN_OPEN);
     assert_int_equal(unlink(path), 0);
+}
+
+static void a_pipe_is_read_only_if_nobody_else_has_it(void **state)
+{
+    (void)state;
+    char path[64];
+    int fd = -1;
+    struct kv_secret *pin = NULL;
+    (void)snprintf(path, sizeof path, "%s/pipe", dir);
+    assert_int_equal(kv_pin_open_pipe(path, &fd, NULL), KV_E_PIN_AWAITED);
+    put(path, "1234", 0600);
+    assert_int_equal(kv_pin_open_pipe(path, &fd, NULL), KV_E_PIN_OPEN);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(chmod(path, 0620), 0);
+    assert_int_equal(kv_pin_open_pipe(path, &fd, NULL), KV_E_PIN_OPEN);
+    assert_int_equal(fd, -1);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(kv_pin_open_pipe(path, &fd, NULL), KV_E_PIN_AWAITED); /* left behind */
+    int own = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(write(own, "1234", 4), 4);
+    assert_int_equal(kv_pin_open_pipe(path, &fd, NULL), KV_OK);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(close(own), 0);
+    assert_int_equal(kv_pin_read_fd(fd, &pin, NULL), KV_OK);
+    assert_true(kv_bytes_is(kv_secret_bytes(pin), "1234"));
+    kv_secret_free(pin);
+    assert_int_equal(close(fd), 0);
 }
 
 static void a_pin_has_4_to_255_bytes_without_its_newline(void **state)
@@ -260,6 +287,7 @@ int main(void)
         cmocka_unit_test(a_pin_file_must_be_closed_to_others),
         cmocka_unit_test(a_pin_file_must_be_regular_and_of_a_trusted_owner),
         cmocka_unit_test(a_credential_stays_in_its_folder),
+        cmocka_unit_test(a_pipe_is_read_only_if_nobody_else_has_it),
         cmocka_unit_test(a_pin_has_4_to_255_bytes_without_its_newline),
         cmocka_unit_test(the_terminal_does_not_show_the_pin),
         cmocka_unit_test(a_signal_ends_the_question_with_the_terminal_restored),
