@@ -5,6 +5,7 @@
 #include "cli/file.h"
 #include "cli/out.h"
 #include "cli/slot.h"
+#include "pkcs11/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +15,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define PEM_MAX       4096
-#define SIGNATURE_MAX 128 /* DER of two 32-byte numbers needs 72 */
-#define SUFFIX        ".sig"
+#define CHANGE_TIMEOUT_MS 120000 /* as of slot init */
+#define PEM_MAX           4096
+#define SIGNATURE_MAX     128 /* DER of two 32-byte numbers needs 72 */
+#define SUFFIX            ".sig"
 
 static const struct cli_option seal_options[] = {
     {"pcr", "sha256:N,N,...", CLI_OPTIONAL,
@@ -33,6 +35,16 @@ static const struct cli_option approve_options[] = {
     {"pcr-digest", "HEX", CLI_OPTIONAL,
      "with --out: instead, PCRs whose values, one after the other, have this SHA-256"},
     {"signed", "FILE", CLI_OPTIONAL, "take over such a file and its signature, FILE" SUFFIX},
+    {NULL, NULL, CLI_OPTIONAL, NULL},
+};
+static const struct cli_option change_options[] = {
+    {"pin-fd", "N", CLI_OPTIONAL,
+     "read the PIN as it is from this descriptor (default, as root: the "
+     "configured source; else a question)"},
+    {"pin-credential", "NAME", CLI_OPTIONAL, "... from this systemd credential"},
+    {"new-pin-fd", "N", CLI_OPTIONAL,
+     "read the new one from this descriptor (default: a question)"},
+    {"new-pin-credential", "NAME", CLI_OPTIONAL, "... from this systemd credential"},
     {NULL, NULL, CLI_OPTIONAL, NULL},
 };
 static const struct cli_option unlock_options[] = {
@@ -294,7 +306,80 @@ static enum kv_code run_unlock(struct cli *cli, struct kv_err *err)
     return code;
 }
 
+/* ---- change-pin ---- */
+
+struct change {
+    const struct slot *slot;
+    const struct kv_secret *pin, *fresh;
+};
+
+static enum kv_code change_work(const void *arg, const struct kv_child_out *out, struct kv_err *err)
+{
+    const struct change *change = arg;
+    (void)out; /* no rows */
+    return change->slot->tpm.tcti != NULL
+               ? kv_tpm_change_pin(&change->slot->tpm, change->pin, change->fresh, err)
+               : kv_pkcs11_change_pin(&change->slot->profile, change->pin, change->fresh, err);
+}
+
+static enum kv_code run_change(struct cli *cli, struct kv_err *err)
+{
+    struct slot slot;
+    const char *name = cli_operand(cli, 0);
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *pin = NULL;
+    KV_CLEANUP(kv_secret_freep) struct kv_secret *fresh = NULL;
+    if (slot_find(cli, name, &slot, err) != KV_OK) {
+        return err->code;
+    }
+    if (strcmp(slot.pin_source, KV_CONFIG_PIN_PROTECTED) == 0) {
+        return KV_REFUSE(err, KV_E_USAGE,
+                         "the PIN of slot %s is entered at the device: change it there", name);
+    }
+    if (slot_pin(cli, &slot, "pin", "User PIN of the token", SLOT_CONFIGURED, &pin, err) != KV_OK ||
+        slot_pin(cli, &slot, "new-pin", "New user PIN", SLOT_ASKED_TWICE, &fresh, err) != KV_OK) {
+        return err->code;
+    }
+    struct change change = {&slot, pin, fresh};
+    struct kv_child_job job = {.account = &slot.account,
+                               .timeout_ms = CHANGE_TIMEOUT_MS,
+                               .work = change_work,
+                               .arg = &change,
+                               .secrets = {pin, fresh}};
+    if (kv_child_run(&job, err) != KV_OK) {
+        return err->code;
+    }
+    if (cli->json) {
+        json_t *object = json_pack("{s:s}", "slot", name);
+        cli_put_json(object);
+        json_decref(object);
+    } else if (slot.pin_tpm != NULL) {
+        cli_say(
+            "The PIN of slot %s is changed.\nnext, before the agent is started: `ksefvault slot "
+            "seal-pin %s --replace`\n",
+            name, name);
+    } else {
+        cli_say(
+            "The PIN of slot %s is changed.\nnext, before the agent is started: bring it to where "
+            "the PIN comes from (%s)\n",
+            name, slot.pin_source);
+    }
+    return KV_OK;
+}
+
 const struct cli_verb cmd_pin[] = {
+    {.noun = "slot",
+     .verb = "change-pin",
+     .run = run_change,
+     .operands = "NAME",
+     .operands_min = 1,
+     .operands_max = 1,
+     .options = change_options,
+     .summary = "Give a slot's token another PIN; its keys stay. While the agent is stopped.",
+     .more =
+         "The agent would try the former PIN, once: bring the new one to its source before it is "
+         "started.",
+     .examples = "  ksefvault slot change-pin main\n"
+                 "  ksefvault slot change-pin main --new-pin-fd 8 8<new\n"},
     {.noun = "slot",
      .verb = "seal-pin",
      .run = run_seal,

@@ -189,8 +189,19 @@ enum kv_code kv_pkcs11_load(const struct kv_pkcs11_profile *profile,
     return code == KV_OK ? load(profile, module, err) : code;
 }
 
-enum kv_code kv_pkcs11_open(const struct kv_pkcs11_profile *profile, const struct kv_secret *pin,
-                            struct kv_token **out, struct kv_err *err)
+/* PKCS#11 v2.40 base §5.5: by the user, in a session that is logged in. */
+static enum kv_code set_pin(struct kv_pkcs11_token *token, const struct kv_secret *pin,
+                            const struct kv_secret *fresh, struct kv_err *err)
+{
+    struct kv_bytes old = kv_secret_bytes(pin), new = kv_secret_bytes(fresh);
+    CK_RV rv = token->module.f->C_SetPIN(token->session, (CK_UTF8CHAR *)(uintptr_t)old.ptr, old.len,
+                                         (CK_UTF8CHAR *)(uintptr_t) new.ptr, new.len);
+    return rv == CKR_OK ? KV_OK : KV_CK_FAIL(err, rv, "the new PIN");
+}
+
+static enum kv_code open_token(const struct kv_pkcs11_profile *profile, const struct kv_secret *pin,
+                               const struct kv_secret *fresh, struct kv_token **out,
+                               struct kv_err *err)
 {
     assert(profile->uri != NULL);
     assert(profile->lock_dir != NULL);
@@ -207,12 +218,31 @@ enum kv_code kv_pkcs11_open(const struct kv_pkcs11_profile *profile, const struc
     if (code == KV_OK) {
         code = open_slot(token, profile, pin, err);
     }
+    if (code == KV_OK && fresh != NULL) {
+        code = set_pin(token, pin, fresh, err);
+    }
     if (code != KV_OK) {
         close_token(&token->base);
         return code;
     }
     *out = &token->base;
     return KV_OK;
+}
+
+enum kv_code kv_pkcs11_open(const struct kv_pkcs11_profile *profile, const struct kv_secret *pin,
+                            struct kv_token **out, struct kv_err *err)
+{
+    return open_token(profile, pin, NULL, out, err);
+}
+
+enum kv_code kv_pkcs11_change_pin(const struct kv_pkcs11_profile *profile,
+                                  const struct kv_secret *pin, const struct kv_secret *fresh,
+                                  struct kv_err *err)
+{
+    struct kv_token *token = NULL;
+    enum kv_code code = open_token(profile, pin, fresh, &token, err);
+    kv_token_close(token);
+    return code;
 }
 
 const char *kv_pkcs11_uri(struct kv_token *base)

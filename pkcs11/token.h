@@ -31,6 +31,11 @@ struct kv_pkcs11_profile {
 KV_MUST_USE enum kv_code kv_pkcs11_open(const struct kv_pkcs11_profile *profile,
                                         const struct kv_secret *pin, struct kv_token **out,
                                         struct kv_err *err);
+/* Log in with `pin`, as above, and put `fresh` in its place. Errors: also those of a PIN that the
+ * token does not take; nothing was changed then. */
+KV_MUST_USE enum kv_code kv_pkcs11_change_pin(const struct kv_pkcs11_profile *profile,
+                                              const struct kv_secret *pin,
+                                              const struct kv_secret *fresh, struct kv_err *err);
 /* The URI that names this token and no other; valid as long as the token. "" if it has none. */
 const char *kv_pkcs11_uri(struct kv_token *token);
 

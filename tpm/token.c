@@ -313,6 +313,16 @@ enum kv_code kv_tpm_open(const struct kv_tpm_profile *profile, const struct kv_s
 
 /* ---- init ---- */
 
+static enum kv_code check_pin(const struct kv_secret *pin, struct kv_err *err)
+{
+    return kv_secret_len(pin) >= KV_TPM_PIN_MIN
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_LIMIT,
+                           "the PIN of a TPM's slot has at least %d characters: the TPM does not "
+                           "count wrong ones",
+                           KV_TPM_PIN_MIN);
+}
+
 static enum kv_code check_init(const char *label, const struct kv_secret *pin, struct kv_err *err)
 {
     size_t len = strnlen(label, sizeof((struct kv_token_info *)0)->label);
@@ -323,13 +333,7 @@ static enum kv_code check_init(const char *label, const struct kv_secret *pin, s
     if (!valid) {
         return KV_REFUSE(err, KV_E_LIMIT, "a token's label has 1 to 32 visible ASCII characters");
     }
-    if (kv_secret_len(pin) < KV_TPM_PIN_MIN) {
-        return KV_REFUSE(err, KV_E_LIMIT,
-                         "the PIN of a TPM's slot has at least %d characters: the TPM does not "
-                         "count wrong ones",
-                         KV_TPM_PIN_MIN);
-    }
-    return KV_OK;
+    return check_pin(pin, err);
 }
 
 /* A folder that another, cut short, left empty is taken; the one above it is made, too. */
@@ -360,32 +364,39 @@ static enum kv_code make_folder(const char *folder, int *dir, int *lock, struct 
     return KV_OK;
 }
 
-static enum kv_code make_login(struct kv_tpm_token *token, const char *label,
-                               const struct kv_secret *pin, struct kv_tpm_blob *out,
-                               struct kv_err *err)
+/* What the login opens: from it follow the passwords of all keys. */
+static enum kv_code make_root(struct kv_tpm_token *token, struct kv_err *err)
 {
-    TPM2B_PUBLIC wanted;
-    TPM2B_AUTH auth;
     KV_CLEANUP(kv_secret_freep) struct kv_secret *root = NULL;
     enum kv_code code = kv_secret_new(ROOT_LEN, &root, err);
     if (code == KV_OK) {
         code = kv_tpm_chip_random(&token->chip, kv_secret_data(root), ROOT_LEN, err);
     }
-    if (code != KV_OK) {
-        return code;
+    if (code == KV_OK) {
+        token->root = root;
+        root = NULL; /* handed over */
     }
+    return code;
+}
+
+static enum kv_code make_login(struct kv_tpm_token *token, const char *label,
+                               const struct kv_secret *pin, struct kv_tpm_halves *out,
+                               struct kv_err *err)
+{
+    TPM2B_PUBLIC wanted;
+    TPM2B_AUTH auth;
+    struct kv_tpm_blob blob;
     kv_tpm_sealed_template(KV_TPM_LOGIN, label, &wanted);
     pin_auth(pin, &auth);
-    code = kv_tpm_chip_create(&token->chip, &wanted, &auth, root, out, err);
+    enum kv_code code = kv_tpm_chip_create(&token->chip, &wanted, &auth, token->root, &blob, err);
     kv_wipe(&auth, sizeof auth);
-    return code;
+    return code == KV_OK ? kv_tpm_blob_print(&blob, out, err) : code;
 }
 
 static enum kv_code init_slot(struct kv_tpm_token *token, const struct kv_tpm_profile *profile,
                               const char *label, const struct kv_secret *pin, struct kv_err *err)
 {
     struct kv_tpm_halves halves;
-    struct kv_tpm_blob blob;
     TPM2B_NAME own;
     char model[sizeof token->chip.vendor + sizeof token->chip.firmware];
     const struct kv_tpm_chip *chip = &token->chip;
@@ -394,10 +405,10 @@ static enum kv_code init_slot(struct kv_tpm_token *token, const struct kv_tpm_pr
         code = open_chip(token, profile->tcti, err);
     }
     if (code == KV_OK) {
-        code = make_login(token, label, pin, &blob, err);
+        code = make_root(token, err);
     }
     if (code == KV_OK) {
-        code = kv_tpm_blob_print(&blob, &halves, err);
+        code = make_login(token, label, pin, &halves, err);
     }
     if (code != KV_OK) {
         return code;
@@ -427,5 +438,39 @@ enum kv_code kv_tpm_init(const struct kv_tpm_profile *profile, const char *label
     }
     code = init_slot(token, profile, label, pin, err);
     kv_tpm_close(&token->base);
+    return code;
+}
+
+static enum kv_code change_pin(struct kv_tpm_token *token, const struct kv_secret *pin,
+                               struct kv_err *err)
+{
+    struct kv_tpm_halves halves;
+    struct kv_buf file;
+    struct kv_bytes part[T_COUNT];
+    enum kv_code code = read_token(token->dir, &file, part, err);
+    if (code == KV_OK) {
+        code = make_login(token, token->base.info.label, pin, &halves, err);
+    }
+    if (code == KV_OK) {
+        part[T_PUBLIC] = kv_bytes(halves.public, halves.public_len);
+        part[T_PRIVATE] = kv_bytes(halves.private, halves.private_len);
+        code = kv_tpm_file_write(token->dir, TOKEN_FILE, part, T_COUNT, KV_OK, err);
+    }
+    kv_buf_clear(&file);
+    return code;
+}
+
+enum kv_code kv_tpm_change_pin(const struct kv_tpm_profile *profile, const struct kv_secret *pin,
+                               const struct kv_secret *fresh, struct kv_err *err)
+{
+    struct kv_token *token = NULL;
+    enum kv_code code = check_pin(fresh, err);
+    if (code == KV_OK) {
+        code = kv_tpm_open(profile, pin, &token, err);
+    }
+    if (code == KV_OK) {
+        code = change_pin(kv_tpm_token(token), fresh, err);
+    }
+    kv_token_close(token);
     return code;
 }

@@ -41,6 +41,11 @@ KV_MUST_USE enum kv_code kv_tpm_init(const struct kv_tpm_profile *profile, const
 KV_MUST_USE enum kv_code kv_tpm_open(const struct kv_tpm_profile *profile,
                                      const struct kv_secret *pin, struct kv_token **out,
                                      struct kv_err *err);
+/* Log in with `pin` and put `fresh` in its place; the keys stay. Who has a copy of the folder as it
+ * was still opens that with the former PIN, in this TPM. Errors: as above, KV_E_LIMIT (PIN). */
+KV_MUST_USE enum kv_code kv_tpm_change_pin(const struct kv_tpm_profile *profile,
+                                           const struct kv_secret *pin,
+                                           const struct kv_secret *fresh, struct kv_err *err);
 /* What the folder says of its token, without asking the chip. Error: KV_E_TOKEN_ABSENT. */
 KV_MUST_USE enum kv_code kv_tpm_read_info(const char *folder, struct kv_token_info *out,
                                           struct kv_err *err);

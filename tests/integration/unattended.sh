@@ -181,6 +181,19 @@ is "a slot is made in the TPM" chip init --label chip --pin-fd 9
 is "… its PIN sealed there, too" chip seal-pin --pin-fd 9
 is "… and the one opens the other" chip check
 
+# ---- another PIN ----
+
+printf '%s-2' "$WORLD_PIN" >"$W/pin/new"
+change() { "$@" --new-pin-fd 8 8<"$W/pin/new"; }
+isnt "a wrong PIN changes nothing in a TPM" change "$BIN/ksefvault" --config "$W/chip.yaml" slot change-pin chip --pin-fd 9 9<<<"not-the-pin-of-it"
+isnt "a short one is not taken" chip change-pin --new-pin-fd 8 8<<<"short"
+is "a TPM's slot gets another PIN" change chip change-pin
+isnt "… so the former one is of no use" chip check
+is "a token gets another PIN" change kv slot change-pin main
+cp "$W/pin/new" "$W/pin/kept"
+is "… which opens it" kv slot check main --pin-fd 9 9<"$W/pin/kept"
+is "… and the TPM's" chip check --pin-fd 9
+
 # ---- the other ways ----
 
 mkdir "$W/credentials"

@@ -366,6 +366,35 @@ static void the_last_eight_approvals_are_kept(void **state)
     swtpm_free(tpm);
 }
 
+/* The slot's own PIN: what the login opens stays, so the keys do. */
+static void a_slots_pin_is_changed_and_its_keys_stay(void **state)
+{
+    (void)state;
+    static const struct kv_hash digest = {.b = {1}};
+    struct swtpm *tpm = swtpm_ready();
+    struct kv_token_key key;
+    uint8_t sig[KV_TOKEN_SIG_MAX];
+    size_t len = sizeof sig;
+    struct kv_token *token = swtpm_open(tpm);
+    assert_int_equal(kv_token_generate(token, "k", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    kv_token_close(token);
+    struct kv_secret *wrong = secret("no PIN of any slot here"), *brief = secret("short"),
+                     *fresh = secret("another long PIN, as it needs");
+    assert_int_equal(kv_tpm_change_pin(&tpm->profile, wrong, fresh, NULL), KV_E_TOKEN_PIN);
+    assert_int_equal(kv_tpm_change_pin(&tpm->profile, tpm->pin, brief, NULL), KV_E_LIMIT);
+    assert_int_equal(kv_tpm_change_pin(&tpm->profile, tpm->pin, fresh, NULL), KV_OK);
+    assert_int_equal(swtpm_try(tpm, USER_PIN, NULL), KV_E_TOKEN_PIN);
+    assert_int_equal(kv_tpm_open(&tpm->profile, fresh, &token, NULL), KV_OK);
+    assert_int_equal(kv_token_find(token, "k", &key, NULL), KV_OK);
+    assert_int_equal(kv_token_sign(token, key.handle, KV_TOKEN_ECDSA, &digest, sig, &len, NULL),
+                     KV_OK);
+    kv_token_close(token);
+    kv_secret_free(wrong);
+    kv_secret_free(brief);
+    kv_secret_free(fresh);
+    swtpm_free(tpm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +405,7 @@ int main(void)
         cmocka_unit_test(the_chip_holds_to_it_whoever_asks),
         cmocka_unit_test(pcrs_that_the_tpm_does_not_keep_are_refused),
         cmocka_unit_test(the_last_eight_approvals_are_kept),
+        cmocka_unit_test(a_slots_pin_is_changed_and_its_keys_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
