@@ -55,9 +55,9 @@ becomes() { # SENTENCE STATE: in the JSON, and in the text with what to do next
 again() { # what was changed is looked at now, and not after the next pause
     local pid; pid=$(agent_child keeper)
     [ -z "$pid" ] || kill "$pid"
-    wait_for 10 no_keeper; kv slot unlock main >/dev/null
+    wait_for 10 fallen; kv slot unlock main >/dev/null # not before the agent knows that it ended
 }
-no_keeper() { [ -z "$(agent_child keeper)" ]; }
+fallen() { ! slot_is ready; }
 sealed=
 seal_pin() { kv slot seal-pin "${SLOT:-main}" --pin-fd 9 "$@" 9<"$W/pin/main" >"$W/out" 2>"$W/err"; }
 founded
@@ -212,7 +212,26 @@ becomes "… which the next vault says, too" pin.awaited
 wrong_pin() { kv slot unlock main --pin-fd 9 9<<<"not-the-pin"; }
 is "a wrong PIN is handed over" wrong_pin
 becomes "… tried once" token.pin-wrong 'slot unlock'
-is "… and the right one" by_hand
+typed() { # at a terminal of its own
+    "$world_python" - "$W/pin/kept" "$BIN/ksefvault" --socket "$W/run/agent.sock" --config "$W/ksefvault.yaml" slot unlock main --prompt <<'PY'
+import os, pty, sys
+pin = open(sys.argv[1], "rb").read()
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+said = b""
+while not said.endswith(b": "):
+    said += os.read(terminal, 1024)
+os.write(terminal, pin + b"\n")
+try:
+    while chunk := os.read(terminal, 1024):
+        said += chunk
+except OSError: # it is closed
+    pass
+sys.exit(pin in said or os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+PY
+}
+is "… and the right one, at a terminal" typed
 becomes "… opens the slot" ready
 is "… and gives a session" session $NIP
 others() { mkfifo -m 0666 "$W/run/pin-main" && kv slot unlock main; }
@@ -228,5 +247,5 @@ is "the search finds what is planted" grep -q -F "$WORLD_PIN" "$W/pin/kept"
 by_hand >/dev/null; wait_for 20 slot_is ready
 shown() { local pid; for pid in "$world_agent_pid" "$(agent_child keeper)" "$(agent_child vault)"; do cat "/proc/$pid/cmdline" "/proc/$pid/environ"; done >"$W/shown"; nowhere "$W/shown"; }
 is "not in command lines and environments" shown
-is "not in state, log, sealed files, run folder" nowhere "$W/state" "$W/agent.log" "$sealed" "$W/pin/good" "$W/pin/maim.sealed" "$W/run"
+is "not in the keeper's folder, log, sealed files, run folder" nowhere "$W/state/keeper" "$W/agent.log" "$sealed" "$W/pin/good" "$W/pin/maim.sealed" "$W/run"
 finish
