@@ -131,6 +131,7 @@ X(LEDGER_RECORD, "ledger.record", 500, FAILED, NEVER, "A record is damaged or do
 X(LEDGER_NOTE, "ledger.note", 500, FAILED, NEVER, "A signed note or checkpoint is not valid.", "Compare the log key with the founding papers.") \
 X(LEDGER_PROOF, "ledger.proof", 500, FAILED, NEVER, "A proof does not lead to the root.", "Get the record and its proof again; if it stays so, tell an auditor.") \
 X(LEDGER_BLOB, "ledger.blob", 500, FAILED, NEVER, "A file that a record names is missing or changed.", "`ksefvault ledger verify` names it; restore it from a backup.") \
+X(LEDGER_EVIDENCE, "ledger.evidence", 500, FAILED, NEVER, "What a TPM certified of a key is not of that key and credential, or was changed.", "`ksefvault ledger verify` names the record; tell an auditor. Of a new key: `ksefvault slot check` tests the slot.") \
 X(LEDGER_ILLEGAL, "ledger.illegal", 500, FAILED, NEVER, "A record is not one that the rules would have accepted.", "`ksefvault ledger verify` names it; tell an auditor.") \
 X(LEDGER_NOT_APPROVED, "ledger.not-approved", 500, FAILED, NEVER, "A record gives something that was not approved by the people it needs.", "`ksefvault ledger verify` names it; tell an auditor.") \
 X(LEDGER_NEWER, "ledger.newer-version", 503, UNREACHABLE, NEVER, "The ledger was written by a newer version.", "Install that version; this one only reads.") \

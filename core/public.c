@@ -9,9 +9,8 @@
 #include <openssl/x509.h>
 #include <string.h>
 
-#define POINT_LEN   65
-#define SCALAR_LEN  32
-#define DER_SIG_MAX 80
+#define POINT_LEN  65
+#define SCALAR_LEN 32
 
 static void pkey_freep(EVP_PKEY **p)
 {
@@ -105,12 +104,11 @@ bool kv_public_from_rsa(struct kv_bytes modulus, struct kv_bytes exponent, struc
     return true;
 }
 
-/* r‖s as the DER that OpenSSL verifies; 0: cannot. */
-static size_t ecdsa_der(struct kv_bytes sig, uint8_t out[static DER_SIG_MAX])
+size_t kv_public_sig_to_der(const uint8_t sig[static 64], uint8_t out[static KV_PUBLIC_DER_MAX])
 {
     KV_CLEANUP(ecdsa_sig_freep) ECDSA_SIG *pair = ECDSA_SIG_new();
-    BIGNUM *r = BN_bin2bn(sig.ptr, SCALAR_LEN, NULL);
-    BIGNUM *s = BN_bin2bn(sig.ptr + SCALAR_LEN, SCALAR_LEN, NULL);
+    BIGNUM *r = BN_bin2bn(sig, SCALAR_LEN, NULL);
+    BIGNUM *s = BN_bin2bn(sig + SCALAR_LEN, SCALAR_LEN, NULL);
     if (pair == NULL || r == NULL || s == NULL || !ECDSA_SIG_set0(pair, r, s)) {
         BN_free(r);
         BN_free(s);
@@ -118,10 +116,25 @@ static size_t ecdsa_der(struct kv_bytes sig, uint8_t out[static DER_SIG_MAX])
     }
     unsigned char *at = out;
     int len = i2d_ECDSA_SIG(pair, NULL);
-    if (len <= 0 || len > DER_SIG_MAX || i2d_ECDSA_SIG(pair, &at) != len) {
+    if (len <= 0 || len > KV_PUBLIC_DER_MAX || i2d_ECDSA_SIG(pair, &at) != len) {
         return 0;
     }
     return (size_t)len;
+}
+
+bool kv_public_sig_from_der(struct kv_bytes der, uint8_t out[static 64])
+{
+    uint8_t sig[2 * SCALAR_LEN], again[KV_PUBLIC_DER_MAX];
+    const unsigned char *at = der.ptr;
+    KV_CLEANUP(ecdsa_sig_freep)
+    ECDSA_SIG *pair = der.len > sizeof again ? NULL : d2i_ECDSA_SIG(NULL, &at, (long)der.len);
+    if (pair == NULL || BN_bn2binpad(ECDSA_SIG_get0_r(pair), sig, SCALAR_LEN) < 0 ||
+        BN_bn2binpad(ECDSA_SIG_get0_s(pair), sig + SCALAR_LEN, SCALAR_LEN) < 0 ||
+        !kv_bytes_equal(der, kv_bytes(again, kv_public_sig_to_der(sig, again)))) {
+        return false;
+    }
+    memcpy(out, sig, sizeof sig);
+    return true;
 }
 
 bool kv_public_verify(const struct kv_token_key *key, enum kv_token_mechanism mechanism,
@@ -135,13 +148,13 @@ bool kv_public_verify(const struct kv_token_key *key, enum kv_token_mechanism me
         EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) <= 0) {
         return false;
     }
-    uint8_t der[DER_SIG_MAX];
+    uint8_t der[KV_PUBLIC_DER_MAX];
     switch (mechanism) {
     case KV_TOKEN_ECDSA:
         if (sig.len != (size_t)2 * SCALAR_LEN) {
             return false;
         }
-        sig = kv_bytes(der, ecdsa_der(sig, der));
+        sig = kv_bytes(der, kv_public_sig_to_der(sig.ptr, der));
         break;
     case KV_TOKEN_RSA_PKCS1_SHA256:
         if (EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) <= 0) {

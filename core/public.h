@@ -15,4 +15,10 @@ bool kv_public_from_rsa(struct kv_bytes modulus, struct kv_bytes exponent,
 bool kv_public_verify(const struct kv_token_key *key, enum kv_token_mechanism mechanism,
                       const struct kv_hash *digest, struct kv_bytes sig);
 
+#define KV_PUBLIC_DER_MAX 80 /* bytes of an ECDSA signature in DER */
+/* An ECDSA signature of P-256, r‖s of 64 bytes, as DER, and back (minimal DER only). The length, 0:
+ * cannot. */
+size_t kv_public_sig_to_der(const uint8_t sig[static 64], uint8_t out[static KV_PUBLIC_DER_MAX]);
+bool kv_public_sig_from_der(struct kv_bytes der, uint8_t out[static 64]);
+
 #endif
