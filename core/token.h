@@ -92,6 +92,7 @@ static inline bool kv_token_rung_known(const char *word)
     return false;
 }
 
+struct kv_evidence_subject;
 struct kv_token;
 struct kv_token_ops {
     void (*close)(struct kv_token *token);
@@ -102,6 +103,10 @@ struct kv_token_ops {
     enum kv_code (*sign)(struct kv_token *token, uint64_t handle, enum kv_token_mechanism mechanism,
                          const struct kv_hash *digest, uint8_t *sig, size_t *len,
                          struct kv_err *err);
+    /* NULL: this kind of token proves nothing */
+    enum kv_code (*certify)(struct kv_token *token, uint64_t handle,
+                            const struct kv_evidence_subject *subject, struct kv_buf *out,
+                            struct kv_err *err);
     enum kv_code (*random)(struct kv_token *token, uint8_t *out, size_t len, struct kv_err *err);
     enum kv_code (*destroy)(struct kv_token *token, const char *label, struct kv_err *err);
     enum kv_code (*count)(struct kv_token *token, size_t *count, struct kv_err *err);
@@ -170,6 +175,16 @@ KV_MUST_USE static inline enum kv_code kv_token_sign(struct kv_token *token, uin
                                                      size_t *len, struct kv_err *err)
 {
     return token->ops->sign(token, handle, mechanism, digest, sig, len, err);
+}
+
+/* Append the evidence (core/evidence.h) that the key of `handle` was made in this token and cannot
+ * leave it, for this subject; nothing if the token has none to give. */
+KV_MUST_USE static inline enum kv_code kv_token_certify(struct kv_token *token, uint64_t handle,
+                                                        const struct kv_evidence_subject *subject,
+                                                        struct kv_buf *out, struct kv_err *err)
+{
+    return token->ops->certify == NULL ? KV_OK
+                                       : token->ops->certify(token, handle, subject, out, err);
 }
 
 KV_MUST_USE static inline enum kv_code kv_token_random(struct kv_token *token, uint8_t *out,

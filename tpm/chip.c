@@ -290,6 +290,25 @@ static void add_letters(uint32_t value, char *out)
     out[len] = '\0';
 }
 
+/* What hypervisors and simulators call themselves; who says so is believed. (Not by the vendor's
+ * string alone: chips of Google, too, say "xCG fTPM", as the reference code does.) */
+static bool is_virtual(const struct kv_tpm_chip *chip)
+{
+    static const char *const makers[] = {
+        "AMZN", "GOOG", "MSFT", "VMW",         /* of their clouds and hypervisors */
+        "SIM0", "SIM1", "SIM2", "SIM3", "XYZ", /* TCG's registry, the reference code */
+    };
+    if (strncmp(chip->vendor, "SW", 2) == 0) { /* libtpms: "SW   TPM" */
+        return true;
+    }
+    for (size_t i = 0; i < KV_COUNT(makers); i++) {
+        if (strncmp(chip->manufacturer, makers[i], strlen(makers[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum kv_code read_properties(struct kv_tpm_chip *chip, struct kv_err *err)
 {
     TPMS_CAPABILITY_DATA *data = NULL;
@@ -317,7 +336,7 @@ static enum kv_code read_properties(struct kv_tpm_chip *chip, struct kv_err *err
     int n =
         snprintf(chip->firmware, sizeof chip->firmware, "%u.%u", version >> 16, version & 0xffff);
     assert(n > 0 && (size_t)n < sizeof chip->firmware);
-    chip->software |= strncmp(chip->vendor, "SW", 2) == 0; /* libtpms: "SW   TPM" */
+    chip->software |= is_virtual(chip);
     return KV_OK;
 }
 

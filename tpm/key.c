@@ -178,15 +178,19 @@ static bool read_rsa(const TPMT_PUBLIC *area, struct kv_token_key *out)
                               kv_bytes(exponent, sizeof exponent), out);
 }
 
+bool kv_tpm_public_key(const TPMT_PUBLIC *area, struct kv_token_key *out)
+{
+    return area->nameAlg == TPM2_ALG_SHA256 &&
+           ((area->type == TPM2_ALG_ECC && read_ec(area, out)) ||
+            (area->type == TPM2_ALG_RSA && read_rsa(area, out)));
+}
+
 /* What the file says of the key; that it is true is what the chip checks when it loads it. */
 static enum kv_code read_public(const TPM2B_PUBLIC *public, struct kv_token_key *out,
                                 struct kv_err *err)
 {
     const TPMT_PUBLIC *area = &public->publicArea;
-    bool good =
-        area->nameAlg == TPM2_ALG_SHA256 && ((area->type == TPM2_ALG_ECC && read_ec(area, out)) ||
-                                             (area->type == TPM2_ALG_RSA && read_rsa(area, out)));
-    if (!good) {
+    if (!kv_tpm_public_key(area, out)) {
         return KV_REFUSE(err, KV_E_TOKEN_MECHANISM, "the key is neither EC P-256 nor RSA 2048");
     }
     out->local = (area->objectAttributes & TPMA_OBJECT_SENSITIVEDATAORIGIN) != 0;
@@ -311,6 +315,17 @@ static struct kv_tpm_key *of_handle(struct kv_tpm_token *token, uint64_t handle)
         }
     }
     return NULL;
+}
+
+enum kv_code kv_tpm_use(struct kv_tpm_token *token, uint64_t handle, const struct kv_tpm_key **out,
+                        struct kv_err *err)
+{
+    const struct kv_tpm_key *key = of_handle(token, handle);
+    if (key == NULL) {
+        return KV_REFUSE(err, KV_E_TOKEN_KEY_MISSING, "no key of that handle was found before");
+    }
+    *out = key;
+    return load(token, key, err);
 }
 
 enum kv_code kv_tpm_sign(struct kv_token *base, uint64_t handle, enum kv_token_mechanism mechanism,

@@ -32,6 +32,14 @@ static enum kv_code sign(struct kv_token *token, uint64_t handle, enum kv_token_
                : code;
 }
 
+static enum kv_code certify(struct kv_token *token, uint64_t handle,
+                            const struct kv_evidence_subject *subject, struct kv_buf *out,
+                            struct kv_err *err)
+{
+    enum kv_code code = kv_tpm_enter(kv_tpm_token(token), err);
+    return code == KV_OK ? leave(token, kv_tpm_certify(token, handle, subject, out, err)) : code;
+}
+
 static enum kv_code get_random(struct kv_token *token, uint8_t *out, size_t len, struct kv_err *err)
 {
     enum kv_code code = kv_tpm_enter(kv_tpm_token(token), err);
@@ -88,6 +96,7 @@ const struct kv_token_ops kv_tpm_ops = {
     .generate = generate,
     .find = find,
     .sign = sign,
+    .certify = certify,
     .random = get_random,
     .destroy = destroy,
     .count = kv_tpm_count,

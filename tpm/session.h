@@ -3,6 +3,7 @@
 #ifndef KV_TPM_SESSION_H
 #define KV_TPM_SESSION_H
 
+#include "core/evidence.h"
 #include "core/token.h"
 #include "tpm/chip.h"
 #include "tpm/file.h"
@@ -35,6 +36,9 @@ struct kv_tpm_token {
     /* the one key that stays in the chip, as long as no other is needed */
     uint64_t loaded_handle; /* 0: none */
     ESYS_TR loaded;
+    /* of the endorsement key, once they are checked: they go into the evidence of new keys */
+    struct kv_buf certificates;     /* what the evidence borrows its certificates from */
+    struct kv_evidence endorsement; /* only its certificates */
 };
 
 /* The token behind the interface. */
@@ -65,8 +69,30 @@ KV_MUST_USE enum kv_code kv_tpm_write(struct kv_tpm_token *token, const char *la
 /* A sealed object's public half: the bytes in it leave for who has its password, on this chip. */
 void kv_tpm_sealed_template(const char *purpose, const char *label, TPM2B_PUBLIC *out);
 bool kv_tpm_sealed_good(const TPM2B_PUBLIC *public);
+/* The public key of one, whatever it is for; false: neither P-256 nor RSA 2048. */
+bool kv_tpm_public_key(const TPMT_PUBLIC *area, struct kv_token_key *out);
+/* Have the key of this handle in the chip's second place, as token->loaded. Errors:
+ * KV_E_TOKEN_KEY_MISSING, those of kv_tpm_chip_load. */
+KV_MUST_USE enum kv_code kv_tpm_use(struct kv_tpm_token *token, uint64_t handle,
+                                    const struct kv_tpm_key **out, struct kv_err *err);
 /* Leave the chip's second place to another object. */
 void kv_tpm_make_room(struct kv_tpm_token *token);
+
+/* ---- certify.c, endorsement.c ---- */
+/* A primary key of the endorsement hierarchy, which the chip derives anew: what TPM2_Clear does not
+ * change is the chip's own. *out is flushed by the caller. Errors: KV_E_TOKEN_OWNER if the
+ * hierarchy has a password or is off, KV_E_TOKEN…. */
+KV_MUST_USE enum kv_code kv_tpm_endorsed_key(struct kv_tpm_chip *chip, const TPMT_PUBLIC *template,
+                                             ESYS_TR *out, TPM2B_PUBLIC *public,
+                                             struct kv_err *err);
+/* The one that signs what the chip says of other keys, and nothing else. */
+KV_MUST_USE enum kv_code kv_tpm_attestation_key(struct kv_tpm_chip *chip, ESYS_TR *out,
+                                                TPM2B_PUBLIC *public, struct kv_err *err);
+/* Whose chip it is: the certificate of its endorsement key, checked with the roots in the file, and
+ * proved to be of this chip. Custody, its reason, and the token's certificates follow. Nothing to
+ * check, or found wrong, is no error: KV_E_CONFIG (the file), KV_E_TOKEN_ABSENT, KV_E_NO_MEMORY. */
+KV_MUST_USE enum kv_code kv_tpm_endorse(struct kv_tpm_token *token, const char *roots,
+                                        struct kv_err *err);
 
 /* Before anything is asked of the chip, and after it. If another slot's turn emptied the chip, it
  * is begun anew; the login is kept. Errors: those of kv_tpm_turn_take and kv_tpm_chip_open,
@@ -86,6 +112,9 @@ enum kv_code kv_tpm_find(struct kv_token *token, const char *label, struct kv_to
 enum kv_code kv_tpm_sign(struct kv_token *token, uint64_t handle, enum kv_token_mechanism mechanism,
                          const struct kv_hash *digest, uint8_t *sig, size_t *len,
                          struct kv_err *err);
+enum kv_code kv_tpm_certify(struct kv_token *token, uint64_t handle,
+                            const struct kv_evidence_subject *subject, struct kv_buf *out,
+                            struct kv_err *err);
 enum kv_code kv_tpm_destroy(struct kv_token *token, const char *label, struct kv_err *err);
 enum kv_code kv_tpm_count(struct kv_token *token, size_t *count, struct kv_err *err);
 enum kv_code kv_tpm_destroy_prefix(struct kv_token *token, const char *prefix, size_t *count,

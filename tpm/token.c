@@ -55,6 +55,7 @@ void kv_tpm_close(struct kv_token *base)
     free(token->keys);
     kv_secret_free(token->root);
     kv_close_fdp(&token->turn.fd); /* and ends the turn */
+    kv_buf_clear(&token->certificates);
     kv_close_fdp(&token->dir);
     kv_close_fdp(&token->lock);
     free(token);
@@ -72,6 +73,7 @@ static struct kv_tpm_token *new_token(struct kv_err *err)
     token->dir = token->lock = token->turn.fd = -1;
     token->loaded = ESYS_TR_NONE;
     token->next_handle = 1;
+    kv_buf_init(&token->certificates, KV_EVIDENCE_MAX / 2); /* base64 makes a third more of it */
     token->chip = (struct kv_tpm_chip){.primary = ESYS_TR_NONE, .session = ESYS_TR_NONE};
     return token;
 }
@@ -126,6 +128,18 @@ static void copy_text(struct kv_bytes from, char *out, size_t size)
     out[len] = '\0';
 }
 
+static void tell_custody(bool software, struct kv_token_info *out)
+{
+    out->custody = software ? KV_CUSTODY_SOFTWARE : KV_CUSTODY_CLAIMED;
+    int n = software ? snprintf(out->custody_why, sizeof out->custody_why,
+                                "A TPM in software (%s %s): its state is a file.",
+                                out->manufacturer, out->model)
+                     : snprintf(out->custody_why, sizeof out->custody_why,
+                                "The TPM says that it is %s %s; nothing proves it.",
+                                out->manufacturer, out->model);
+    assert(n > 0);
+}
+
 static void tell(const struct kv_bytes part[static T_COUNT], struct kv_token_info *out)
 {
     char hex[KV_HEX_LEN(8)] = "";
@@ -138,15 +152,7 @@ static void tell(const struct kv_bytes part[static T_COUNT], struct kv_token_inf
         kv_hex_encode(kv_bytes(name.ptr + 2, 8), hex);
     }
     memcpy(out->serial, hex, sizeof hex);
-    bool software = part[T_SOFTWARE].len == 1 && part[T_SOFTWARE].ptr[0] == 'y';
-    out->custody = software ? KV_CUSTODY_SOFTWARE : KV_CUSTODY_CLAIMED;
-    int n = software ? snprintf(out->custody_why, sizeof out->custody_why,
-                                "The token is a TPM in software (%s %s): its state is a file.",
-                                out->manufacturer, out->model)
-                     : snprintf(out->custody_why, sizeof out->custody_why,
-                                "The TPM says that it is %s %s; its certificate was not checked.",
-                                out->manufacturer, out->model);
-    assert(n > 0);
+    tell_custody(part[T_SOFTWARE].len == 1 && part[T_SOFTWARE].ptr[0] == 'y', out);
 }
 _Static_assert(sizeof((struct kv_token_info *)0)->serial == KV_HEX_LEN(8), "64 bits of a name");
 
@@ -291,7 +297,12 @@ static enum kv_code open_slot(struct kv_tpm_token *token, const struct kv_tpm_pr
         code = log_in(token, part, pin, err);
     }
     kv_buf_clear(&file);
-    return code;
+    if (code == KV_OK &&
+        token->chip.software) { /* the file may be of a version that did not see it */
+        tell_custody(true, &token->base.info);
+    }
+    return code == KV_OK && profile->roots != NULL ? kv_tpm_endorse(token, profile->roots, err)
+                                                   : code;
 }
 
 enum kv_code kv_tpm_open(const struct kv_tpm_profile *profile, const struct kv_secret *pin,

@@ -16,6 +16,7 @@
 struct kv_tpm_profile {
     const char *tcti;   /* device:/dev/tpmrm0, swtpm:path=…, tabrmd */
     const char *folder; /* of the key files; two levels of it are made */
+    const char *roots;  /* PEM file of those who vouch for TPMs (core/roots.h), or NULL */
 };
 
 /* Whether `tcti` names a way to a TPM that this layer knows. */

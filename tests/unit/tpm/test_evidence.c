@@ -1,0 +1,492 @@
+/* What a TPM says of its keys, and whose TPM it is. The maker is of this file; the TPM is swtpm. */
+#include "core/evidence.h"
+#include "core/roots.h"
+#include "tests/unit/tpm/swtpm.h"
+#include "tpm/session.h"
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#define DAY 86400L
+
+static const struct kv_evidence_subject subject = {"vault.example.com/test-1",
+                                                   "01M8RDBZ702DD05EARSWR5F8EA", "ksef-auth"};
+
+/* ---- the maker ---- */
+
+static EVP_PKEY *maker_key;
+
+/* A certificate by the maker; `spki` NULL: his own. `use`: extendedKeyUsage, or NULL. */
+static X509 *certify(const char *name, struct kv_bytes spki, const char *use, long days)
+{
+    const unsigned char *at = spki.ptr;
+    X509 *out = X509_new();
+    EVP_PKEY *key = spki.ptr == NULL ? maker_key : d2i_PUBKEY(NULL, &at, (long)spki.len);
+    X509_NAME *issuer = X509_NAME_new();
+    assert_non_null(key);
+    assert_int_equal(X509_NAME_add_entry_by_txt(issuer, "CN", MBSTRING_ASC,
+                                                (const unsigned char *)"Maker", -1, -1, 0),
+                     1);
+    assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_subject_name(out), "CN", MBSTRING_ASC,
+                                                (const unsigned char *)name, -1, -1, 0),
+                     1);
+    X509_set_issuer_name(out, issuer);
+    X509_set_version(out, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(out), 7);
+    X509_gmtime_adj(X509_getm_notBefore(out), -2 * DAY);
+    X509_gmtime_adj(X509_getm_notAfter(out), days * DAY);
+    X509_set_pubkey(out, key);
+    X509_EXTENSION *extension =
+        use != NULL ? X509V3_EXT_conf_nid(NULL, NULL, NID_ext_key_usage, use)
+                    : X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
+    assert_int_equal(X509_add_ext(out, extension, -1), 1);
+    X509_EXTENSION_free(extension);
+    assert_true(X509_sign(out, maker_key, EVP_sha256()) > 0);
+    X509_NAME_free(issuer);
+    if (key != maker_key) {
+        EVP_PKEY_free(key);
+    }
+    return out;
+}
+
+/* The roots file of this maker, in the folder of the TPM. */
+static void be_trusted(struct swtpm *tpm, char path[static 128])
+{
+    (void)snprintf(path, 128, "%s/roots.pem", tpm->dir);
+    X509 *root = certify("Maker", KV_BYTES_NULL, NULL, 30);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    (void)fputs("what people write between certificates\n", file);
+    assert_int_equal(PEM_write_X509(file, root), 1);
+    assert_int_equal(fclose(file), 0);
+    X509_free(root);
+    tpm->profile.roots = path;
+}
+
+/* ---- his chip: TCG EK Credential Profile, templates L-1 and L-2 and their NV indices ---- */
+
+struct model {
+    const char *name;
+    TPM2_HANDLE index;
+    TPMT_PUBLIC template;
+};
+#define ATTRIBUTES                                                                                 \
+    0x300b2 /* fixedtpm|fixedparent|sensitivedataorigin|adminwithpolicy|restricted|… */
+#define POLICY                                                                                     \
+    {                                                                                              \
+        32,                                                                                        \
+        {                                                                                          \
+            0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5,    \
+                0xd7, 0x24, 0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1, 0xda,      \
+                0x1b, 0x33, 0x14, 0x69, 0xaa                                                       \
+        }                                                                                          \
+    }
+#define AES                                                                                        \
+    {                                                                                              \
+        .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB                    \
+    }
+static const struct model models[] = {
+    {"ECC",
+     0x01c0000a,
+     {.type = TPM2_ALG_ECC,
+      .nameAlg = TPM2_ALG_SHA256,
+      .objectAttributes = ATTRIBUTES,
+      .authPolicy = POLICY,
+      .parameters.eccDetail = {.symmetric = AES,
+                               .scheme.scheme = TPM2_ALG_NULL,
+                               .curveID = TPM2_ECC_NIST_P256,
+                               .kdf.scheme = TPM2_ALG_NULL},
+      .unique.ecc = {{.size = 32}, {.size = 32}}}},
+    {"RSA",
+     0x01c00002,
+     {.type = TPM2_ALG_RSA,
+      .nameAlg = TPM2_ALG_SHA256,
+      .objectAttributes = ATTRIBUTES,
+      .authPolicy = POLICY,
+      .parameters.rsaDetail = {.symmetric = AES, .scheme.scheme = TPM2_ALG_NULL, .keyBits = 2048},
+      .unique.rsa.size = 256}},
+};
+
+static void burn(struct kv_tpm_chip *chip, TPM2_HANDLE index, const uint8_t *data, size_t len)
+{
+    static const TPM2B_AUTH none;
+    const TPM2B_NV_PUBLIC public = {
+        .nvPublic = {.nvIndex = index,
+                     .nameAlg = TPM2_ALG_SHA256,
+                     .attributes = TPMA_NV_OWNERWRITE | TPMA_NV_AUTHWRITE | TPMA_NV_OWNERREAD |
+                                   TPMA_NV_AUTHREAD | TPMA_NV_NO_DA,
+                     .dataSize = (UINT16)(len + 9)}}; /* makers leave room behind it */
+    TPM2B_MAX_NV_BUFFER part;
+    ESYS_TR handle = ESYS_TR_NONE;
+    assert_int_equal(Esys_NV_DefineSpace(chip->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD,
+                                         ESYS_TR_NONE, ESYS_TR_NONE, &none, &public, &handle),
+                     TSS2_RC_SUCCESS);
+    for (size_t at = 0; at < len; at += part.size) {
+        part.size = (UINT16)(len - at < 512 ? len - at : 512);
+        memcpy(part.buffer, data + at, part.size);
+        assert_int_equal(Esys_NV_Write(chip->esys, handle, handle, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                       ESYS_TR_NONE, &part, (UINT16)at),
+                         TSS2_RC_SUCCESS);
+    }
+    assert_int_equal(Esys_TR_Close(chip->esys, &handle), TSS2_RC_SUCCESS);
+}
+
+static void endorsement_of(struct swtpm *tpm, const struct model *model, struct kv_token_key *out)
+{
+    struct kv_token *token = swtpm_open(tpm);
+    struct kv_tpm_chip *chip = &kv_tpm_token(token)->chip;
+    ESYS_TR made = ESYS_TR_NONE;
+    TPM2B_PUBLIC public;
+    assert_int_equal(kv_tpm_endorsed_key(chip, &model->template, &made, &public, NULL), KV_OK);
+    assert_true(kv_tpm_public_key(&public.publicArea, out));
+    kv_tpm_chip_flush(chip, &made);
+    kv_token_close(token);
+}
+
+/* Certified in the factory. */
+static void endorse(struct swtpm *tpm, const struct model *model, const struct kv_token_key *key,
+                    const char *use, long days)
+{
+    unsigned char *der = NULL;
+    X509 *certificate = certify("A TPM", kv_bytes(key->spki, key->spki_len), use, days);
+    int len = i2d_X509(certificate, &der);
+    assert_true(len > 0);
+    struct kv_token *token = swtpm_open(tpm);
+    burn(&kv_tpm_token(token)->chip, model->index, der, (size_t)len);
+    kv_token_close(token);
+    OPENSSL_free(der);
+    X509_free(certificate);
+}
+
+/* A slot on such a chip, opened by one who trusts the maker. */
+static struct kv_token *opened(struct swtpm *tpm, const struct model *model, const char *use,
+                               long days, char roots[static 128])
+{
+    struct kv_token_key key;
+    endorsement_of(tpm, model, &key);
+    endorse(tpm, model, &key, use, days);
+    be_trusted(tpm, roots);
+    return swtpm_open(tpm);
+}
+#define OF_TPM "2.23.133.8.1"
+
+/* ---- evidence ---- */
+
+static void evidence_of(struct kv_token *token, const struct kv_token_key *key, struct kv_buf *out)
+{
+    struct kv_err err = {.msg = ""};
+    kv_buf_init(out, KV_EVIDENCE_MAX);
+    if (kv_token_certify(token, key->handle, &subject, out, &err) != KV_OK) {
+        fail_msg("%s", err.msg);
+    }
+}
+
+static enum kv_code judge(struct kv_bytes text, const struct kv_evidence_subject *of,
+                          const struct kv_token_key *key, struct kv_err *err)
+{
+    struct kv_evidence evidence = {.store = NULL};
+    enum kv_code code = kv_evidence_parse(text, &evidence, err);
+    if (code == KV_OK) {
+        code = kv_evidence_check(&evidence, of, kv_bytes(key->spki, key->spki_len), err);
+    }
+    kv_evidence_clear(&evidence);
+    return code;
+}
+
+/* Objects and sessions that the chip holds. */
+static size_t held(struct kv_tpm_chip *chip)
+{
+    static const uint32_t kinds[] = {TPM2_TRANSIENT_FIRST, TPM2_LOADED_SESSION_FIRST};
+    size_t count = 0;
+    for (size_t i = 0; i < KV_COUNT(kinds); i++) {
+        TPMS_CAPABILITY_DATA *data = NULL;
+        TPMI_YES_NO more;
+        assert_int_equal(Esys_GetCapability(chip->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                            TPM2_CAP_HANDLES, kinds[i], 32, &more, &data),
+                         TSS2_RC_SUCCESS);
+        count += data->data.handles.count;
+        Esys_Free(data);
+    }
+    return count;
+}
+
+static void every_changed_byte_is_refused(struct kv_bytes text, const struct kv_token_key *key)
+{
+    uint8_t *copy = malloc(text.len);
+    assert_non_null(copy);
+    for (size_t i = 0; i < text.len; i++) {
+        memcpy(copy, text.ptr, text.len);
+        copy[i] ^= 1;
+        if (judge(kv_bytes(copy, text.len), &subject, key, NULL) != KV_E_LEDGER_EVIDENCE) {
+            fail_msg("byte %zu of %zu may be changed", i, text.len);
+        }
+        if (judge(kv_bytes(text.ptr, i), &subject, key, NULL) != KV_E_LEDGER_EVIDENCE) {
+            fail_msg("%zu of %zu bytes are enough", i, text.len);
+        }
+    }
+    free(copy);
+}
+
+static void a_key_is_certified_and_nothing_of_it_may_be_changed(void **state)
+{
+    (void)state;
+    char roots[128];
+    struct swtpm *tpm = swtpm_ready();
+    struct kv_token *token = opened(tpm, &models[0], OF_TPM, 30, roots);
+    for (int type = 0; type < KV_TOKEN_KEY_TYPE_COUNT; type++) {
+        struct kv_token_key key;
+        struct kv_buf text;
+        struct kv_err err = {.msg = ""};
+        assert_int_equal(kv_token_generate(token, type == 0 ? "a" : "b",
+                                           (enum kv_token_key_type)type, &key, NULL),
+                         KV_OK);
+        evidence_of(token, &key, &text);
+        if (judge(kv_buf_bytes(&text), &subject, &key, &err) != KV_OK) {
+            fail_msg("%s", err.msg);
+        }
+        every_changed_byte_is_refused(kv_buf_bytes(&text), &key);
+        kv_buf_clear(&text);
+    }
+    kv_token_close(token);
+    swtpm_free(tpm);
+}
+
+static void evidence_is_good_for_one_key_and_one_credential(void **state)
+{
+    (void)state;
+    static const struct kv_evidence_subject others[] = {
+        {"vault.example.com/test-2", "01M8RDBZ702DD05EARSWR5F8EA", "ksef-auth"},
+        {"vault.example.com/test-1", "01M8RDBZ702DD05EARSWR5F8EB", "ksef-auth"},
+        {"vault.example.com/test-1", "01M8RDBZ702DD05EARSWR5F8EA", "ksef-auth-2"},
+    };
+    struct swtpm *tpm = swtpm_ready();
+    struct kv_token *token = swtpm_open(tpm);
+    struct kv_token_key key, other;
+    struct kv_buf text, again;
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    assert_int_equal(kv_token_generate(token, "b", KV_TOKEN_EC_P256, &other, NULL), KV_OK);
+    evidence_of(token, &key, &text);
+    assert_int_equal(judge(kv_buf_bytes(&text), &subject, &key, NULL), KV_OK);
+    assert_int_equal(judge(kv_buf_bytes(&text), &subject, &other, NULL), KV_E_LEDGER_EVIDENCE);
+    for (size_t i = 0; i < KV_COUNT(others); i++) {
+        assert_int_equal(judge(kv_buf_bytes(&text), &others[i], &key, NULL), KV_E_LEDGER_EVIDENCE);
+    }
+    evidence_of(token, &other, &again);
+    assert_int_equal(judge(kv_buf_bytes(&again), &subject, &key, NULL), KV_E_LEDGER_EVIDENCE);
+    kv_buf_clear(&text);
+    kv_buf_clear(&again);
+    kv_token_close(token);
+    swtpm_free(tpm);
+}
+
+/* Parts of two that are good, one from each: of another key, of another certificate, of none. */
+static void parts_of_two_are_no_whole(void **state)
+{
+    (void)state;
+    char roots[128];
+    struct swtpm *tpm = swtpm_ready();
+    struct kv_token *token = opened(tpm, &models[0], OF_TPM, 30, roots);
+    struct kv_token_key key, other;
+    struct kv_buf text, more, mixed;
+    struct kv_evidence a = {.store = NULL}, b = {.store = NULL};
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    assert_int_equal(kv_token_generate(token, "b", KV_TOKEN_EC_P256, &other, NULL), KV_OK);
+    evidence_of(token, &key, &text);
+    evidence_of(token, &other, &more);
+    assert_int_equal(kv_evidence_parse(kv_buf_bytes(&text), &a, NULL), KV_OK);
+    assert_int_equal(kv_evidence_parse(kv_buf_bytes(&more), &b, NULL), KV_OK);
+    assert_int_equal(a.certificate_count, 1);
+    for (int i = 0; i < 6; i++) {
+        struct kv_evidence c = a;
+        c.attested = i == 0 || i == 1 ? b.attested : c.attested;
+        c.signature = i == 0 || i == 2 ? b.signature : c.signature;
+        c.key = i == 3 ? b.key : c.key;
+        c.signer = i == 4 ? b.key : c.signer; /* a key that signs anything */
+        c.certificate_count = i == 5 ? 0 : 1;
+        kv_buf_init(&mixed, KV_EVIDENCE_MAX);
+        kv_evidence_print(&c, &mixed);
+        assert_int_equal(judge(kv_buf_bytes(&mixed), &subject, &key, NULL), KV_E_LEDGER_EVIDENCE);
+        kv_buf_clear(&mixed);
+    }
+    kv_evidence_clear(&a);
+    kv_evidence_clear(&b);
+    kv_buf_clear(&text);
+    kv_buf_clear(&more);
+    kv_token_close(token);
+    swtpm_free(tpm);
+}
+
+static void certifying_leaves_nothing_in_the_chip(void **state)
+{
+    (void)state;
+    char roots[128];
+    struct swtpm *tpm = swtpm_ready();
+    struct kv_token *token = opened(tpm, &models[1], OF_TPM, 30, roots);
+    struct kv_tpm_chip *chip = &kv_tpm_token(token)->chip;
+    struct kv_token_key key;
+    assert_int_equal(held(chip), 2); /* the storage key and the session */
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    for (int i = 0; i < 5; i++) {
+        struct kv_buf text;
+        evidence_of(token, &key, &text);
+        kv_buf_clear(&text);
+        assert_int_equal(held(chip), 3); /* and the key */
+    }
+    kv_token_close(token);
+    swtpm_free(tpm);
+}
+
+/* ---- custody ---- */
+
+static void a_chip_is_attested_by_its_maker(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < KV_COUNT(models); i++) {
+        char roots[128];
+        struct swtpm *tpm = swtpm_ready();
+        struct kv_token *token = opened(tpm, &models[i], OF_TPM, 30, roots);
+        const struct kv_token_info *info = kv_token_info(token);
+        if (info->custody != KV_CUSTODY_ATTESTED) {
+            fail_msg("%s: %s", models[i].name, info->custody_why);
+        }
+        assert_non_null(strstr(info->custody_why, "'Maker', though in software"));
+        kv_token_close(token);
+        tpm->profile.roots = NULL;
+        token = swtpm_open(tpm);
+        assert_int_equal(kv_token_info(token)->custody, KV_CUSTODY_SOFTWARE);
+        kv_token_close(token);
+        swtpm_free(tpm);
+    }
+}
+
+static void a_certificate_that_is_not_good_attests_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *use;
+        long days;
+        bool of_another;
+        const char *why;
+    } rows[] = {
+        {OF_TPM, -1, false, "expired"},
+        {"serverAuth", 30, false, "not of an endorsement key"},
+        {OF_TPM, 30, true, "of another key"},
+    };
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        char roots[128];
+        struct swtpm *tpm = swtpm_ready();
+        struct kv_token_key key;
+        endorsement_of(tpm, &models[0], &key);
+        if (rows[i].of_another) { /* another chip's */
+            struct kv_token *own = swtpm_open(tpm);
+            assert_int_equal(kv_token_generate(own, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+            kv_token_close(own);
+        }
+        endorse(tpm, &models[0], &key, rows[i].use, rows[i].days);
+        be_trusted(tpm, roots);
+        struct kv_token *token = swtpm_open(tpm);
+        const struct kv_token_info *info = kv_token_info(token);
+        assert_int_equal(info->custody, KV_CUSTODY_SOFTWARE);
+        if (strstr(info->custody_why, rows[i].why) == NULL) {
+            fail_msg("'%s' does not say '%s'", info->custody_why, rows[i].why);
+        }
+        kv_token_close(token);
+        swtpm_free(tpm);
+    }
+}
+
+static void without_a_certificate_or_a_maker_that_is_trusted_nothing_is_attested(void **state)
+{
+    (void)state;
+    char roots[128];
+    struct swtpm *tpm = swtpm_ready();
+    be_trusted(tpm, roots);
+    struct kv_token *token = swtpm_open(tpm);
+    assert_int_equal(kv_token_info(token)->custody, KV_CUSTODY_SOFTWARE);
+    assert_non_null(strstr(kv_token_info(token)->custody_why, "keeps none"));
+    kv_token_close(token);
+    struct kv_token_key key;
+    endorsement_of(tpm, &models[0], &key);
+    EVP_PKEY *usual = maker_key;
+    maker_key = EVP_EC_gen("P-256"); /* of the same name */
+    endorse(tpm, &models[0], &key, OF_TPM, 30);
+    EVP_PKEY_free(maker_key);
+    maker_key = usual;
+    token = swtpm_open(tpm);
+    assert_int_equal(kv_token_info(token)->custody, KV_CUSTODY_SOFTWARE);
+    assert_non_null(strstr(kv_token_info(token)->custody_why, "signature failure"));
+    kv_token_close(token);
+    swtpm_free(tpm);
+}
+
+static void a_roots_file_must_be_good(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        NULL, "", "no certificate\n",
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"};
+    struct swtpm *tpm = swtpm_ready();
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/roots.pem", tpm->dir);
+    tpm->profile.roots = path;
+    for (size_t i = 0; i < KV_COUNT(texts); i++) {
+        struct kv_err err = {.msg = ""};
+        if (texts[i] != NULL) {
+            FILE *file = fopen(path, "we");
+            assert_non_null(file);
+            (void)fputs(texts[i], file);
+            assert_int_equal(fclose(file), 0);
+        }
+        assert_int_equal(swtpm_try(tpm, USER_PIN, &err), KV_E_CONFIG);
+        assert_non_null(strstr(err.msg, "tpm-roots"));
+    }
+    swtpm_free(tpm);
+}
+
+static void an_endorsement_hierarchy_with_a_password_gives_no_evidence(void **state)
+{
+    (void)state;
+    char roots[128];
+    struct swtpm *tpm = swtpm_ready();
+    struct kv_token_key key;
+    struct kv_buf text;
+    endorsement_of(tpm, &models[0], &key);
+    endorse(tpm, &models[0], &key, OF_TPM, 30);
+    struct kv_token *token = swtpm_open(tpm);
+    const TPM2B_AUTH theirs = {.size = 4, .buffer = "4711"};
+    assert_int_equal(Esys_HierarchyChangeAuth(kv_tpm_token(token)->chip.esys,
+                                              ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD,
+                                              ESYS_TR_NONE, ESYS_TR_NONE, &theirs),
+                     TSS2_RC_SUCCESS);
+    kv_token_close(token);
+    be_trusted(tpm, roots);
+    token = swtpm_open(tpm);
+    assert_int_equal(kv_token_info(token)->custody, KV_CUSTODY_SOFTWARE);
+    assert_non_null(strstr(kv_token_info(token)->custody_why, "has a password"));
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    evidence_of(token, &key, &text);
+    assert_int_equal(text.len, 0);
+    kv_buf_clear(&text);
+    kv_token_close(token);
+    swtpm_free(tpm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_is_certified_and_nothing_of_it_may_be_changed),
+        cmocka_unit_test(evidence_is_good_for_one_key_and_one_credential),
+        cmocka_unit_test(parts_of_two_are_no_whole),
+        cmocka_unit_test(certifying_leaves_nothing_in_the_chip),
+        cmocka_unit_test(a_chip_is_attested_by_its_maker),
+        cmocka_unit_test(a_certificate_that_is_not_good_attests_nothing),
+        cmocka_unit_test(without_a_certificate_or_a_maker_that_is_trusted_nothing_is_attested),
+        cmocka_unit_test(a_roots_file_must_be_good),
+        cmocka_unit_test(an_endorsement_hierarchy_with_a_password_gives_no_evidence),
+    };
+    maker_key = EVP_EC_gen("P-256");
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    EVP_PKEY_free(maker_key);
+    return failed;
+}
