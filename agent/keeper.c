@@ -71,6 +71,7 @@ enum {
     C_SHA256,
     C_INIT_ARGS,
     C_TPM,
+    C_ROOTS,
     C_NETWORK,
     C_PIN_TPM,
     C_PROTECTED,
@@ -88,6 +89,7 @@ static const struct kv_field_spec config_specs[] = {
     [C_SHA256] = {"module-sha256", KV_FIELD_STRING, 64, false, NULL},
     [C_INIT_ARGS] = {"init-args", KV_FIELD_STRING, TEXT_MAX, false, NULL},
     [C_TPM] = {"tpm", KV_FIELD_STRING, TEXT_MAX, false, NULL},
+    [C_ROOTS] = {"tpm-roots", KV_FIELD_STRING, TEXT_MAX, false, NULL},
     [C_NETWORK] = {"network", KV_FIELD_STRING, TEXT_MAX, false, NULL},
     [C_PIN_TPM] = {"pin-tpm", KV_FIELD_STRING, TEXT_MAX, false, NULL},
     [C_PROTECTED] = {"protected", KV_FIELD_BOOLEAN, 1, true, NULL},
@@ -215,10 +217,11 @@ static bool take_unlocked(const char *path, const char *folder)
 }
 
 static enum kv_code open_tpm(struct keeper *k, const char *state, const char *slot,
-                             const char *tcti, const struct kv_secret *pin, struct kv_err *err)
+                             const char *tcti, const char *roots, const struct kv_secret *pin,
+                             struct kv_err *err)
 {
     char folder[TEXT_MAX + 128];
-    struct kv_tpm_profile profile = {.tcti = tcti, .folder = folder};
+    struct kv_tpm_profile profile = {.tcti = tcti, .folder = folder, .roots = roots};
     if (pin == NULL || !kv_config_tpm_folder(state, slot, folder, sizeof folder)) {
         return KV_REFUSE(err, KV_E_CONFIG, "slot %s: a path is too long, or the PIN is missing",
                          slot);
@@ -273,7 +276,8 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
         .writable_count = count,
         .allow_low = take_unlocked(unlocked, lock_dir)};
     enum kv_code code = field[C_TPM].type != 0
-                            ? open_tpm(k, state, text[C_SLOT], text[C_TPM], pin, err)
+                            ? open_tpm(k, state, text[C_SLOT], text[C_TPM],
+                                       field[C_ROOTS].type == 0 ? NULL : text[C_ROOTS], pin, err)
                             : kv_pkcs11_open(&profile, pin, &k->token, err);
     if (code == KV_E_TOKEN_PIN || code == KV_E_TOKEN_PIN_LOCKED) {
         latch(latch_file);

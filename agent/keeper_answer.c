@@ -1,6 +1,7 @@
 /* What a keeper answers: keys, and signatures of what it builds itself. */
 #include "agent/keeper.h"
 
+#include "core/evidence.h"
 #include "core/name.h"
 #include "core/parse.h"
 #include "ksef/allowedips.h"
@@ -47,6 +48,8 @@ static const struct kv_field_spec key_specs[] = {
     {"label", KV_FIELD_STRING, KV_TOKEN_LABEL_LEN - 1, true, NULL},
     {"type", KV_FIELD_STRING, 16, false, NULL},
     {"existing", KV_FIELD_BOOLEAN, 1, false, NULL},
+    {"request", KV_FIELD_STRING, KV_ULID_LEN - 1, false, NULL},
+    {"credential", KV_FIELD_STRING, KV_ID_LEN - 1, false, NULL},
     {NULL, KV_FIELD_END, 0, false, NULL}};
 
 static enum kv_code on_find(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
@@ -61,6 +64,30 @@ static enum kv_code on_find(struct keeper *k, const struct kv_field *field, stru
     if (code == KV_OK) {
         add_key(out, k, &key);
     }
+    return code;
+}
+
+/* What the token says of a key that is for a credential, if it has something to say. */
+static enum kv_code add_evidence(struct keeper *k, const struct kv_token_key *key,
+                                 const struct kv_field *request, const struct kv_field *credential,
+                                 struct kv_buf *out, struct kv_err *err)
+{
+    char of_request[KV_ULID_LEN], of_credential[KV_ID_LEN];
+    struct kv_evidence_subject subject = {k->vault_name, of_request, of_credential};
+    struct kv_buf text;
+    if (request->type == 0 || credential->type == 0) {
+        return KV_OK; /* the ledger's key */
+    }
+    if (!text_of(request, of_request, sizeof of_request) ||
+        !text_of(credential, of_credential, sizeof of_credential)) {
+        return KV_REFUSE(err, KV_E_PROTOCOL, "request or credential");
+    }
+    kv_buf_init(&text, KV_EVIDENCE_MAX);
+    enum kv_code code = kv_token_certify(k->token, key->handle, &subject, &text, err);
+    if (code == KV_OK && text.len > 0) {
+        kv_message_octets(out, "evidence", kv_buf_bytes(&text));
+    }
+    kv_buf_clear(&text);
     return code;
 }
 
@@ -90,6 +117,7 @@ static enum kv_code on_generate(struct keeper *k, const struct kv_field *field, 
     }
     if (code == KV_OK) {
         add_key(out, k, &key);
+        code = add_evidence(k, &key, &field[3], &field[4], out, err);
     }
     return code;
 }

@@ -6,6 +6,7 @@
 #include "agent/supervisor.h"
 
 #include "core/log.h"
+#include "core/roots.h"
 #include "core/secret.h"
 #include "ksef/allowedips.h"
 
@@ -30,8 +31,8 @@ static const char help[] =
     "usage: ksefvaultd [--config FILE] [--check]\n"
     "\n"
     "  --config FILE  configuration (default " KV_CONFIG_PATH ")\n"
-    "  --check        only read the configuration and the files that it names for KSeF, and\n"
-    "                 say whether they are valid\n"
+    "  --check        only read the configuration and the files that it names for KSeF and\n"
+    "                 for TPMs, and say whether they are valid\n"
     "  --version      version and whether the sandbox is compiled in\n"
     "\n"
     "Needs root: it gives each of its programs an account of its own. It stays in the foreground "
@@ -210,6 +211,7 @@ static void configure_keeper(const struct kv_child *child, struct kv_buf *out)
     add_optional(out, "module", slot->module);
     add_optional(out, "uri", slot->uri);
     add_optional(out, "tpm", slot->tpm);
+    add_optional(out, "tpm-roots", slot->tpm_roots);
     kv_message_bool(out, "protected", strcmp(slot->pin, KV_CONFIG_PIN_PROTECTED) == 0);
     add_optional(out, "pin-tpm", child->by_hand ? NULL : kv_config_pin_tpm(slot));
     add_optional(out, "module-sha256", slot->module_sha256);
@@ -342,6 +344,25 @@ static enum kv_code load(const char *path, struct kv_config **out, struct kv_has
                      path, list[0] == '\0' ? "it is empty" : why.msg);
 }
 
+/* With the keeper's eyes, since it reads them. */
+static enum kv_code check_roots(const struct kv_config *config, struct kv_err *err)
+{
+    const struct passwd *pw = geteuid() == 0 ? getpwnam(config->user_keeper) : NULL;
+    enum kv_code code = KV_OK;
+    if (pw != NULL && !kv_act_as(pw->pw_uid, pw->pw_gid)) {
+        code = KV_REFUSE(err, KV_E_IO, "cannot act as '%s'", config->user_keeper);
+    }
+    for (unsigned i = 0; code == KV_OK && i < config->slots_count; i++) {
+        KV_CLEANUP(kv_roots_freep) struct kv_roots *roots = NULL;
+        if (config->slots[i].tpm_roots != NULL) {
+            code = kv_roots_load(config->slots[i].tpm_roots, &roots, err);
+        }
+    }
+    bool back = kv_act_as(geteuid(), getegid());
+    assert(back); /* it is who this process is */
+    return code;
+}
+
 /* Files that the courier cannot do without. The agent starts without them, since revoking needs no
  * KSeF, and shows them in its status. Root looks with the courier's eyes. */
 static enum kv_code check_files(const struct kv_config *config, struct kv_err *err)
@@ -364,7 +385,7 @@ static enum kv_code check_files(const struct kv_config *config, struct kv_err *e
         bool back = kv_act_as(geteuid(), getegid());
         assert(back); /* it is who this process is */
     }
-    return code;
+    return code == KV_OK ? check_roots(config, err) : code;
 }
 
 static enum kv_code run(const char *path, bool only_check, struct kv_err *err)

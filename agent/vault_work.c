@@ -1,6 +1,7 @@
 /* What became due: the agent's own records, keys to be made, certificates to be signed. */
 #include "agent/vault.h"
 
+#include "core/evidence.h"
 #include "core/log.h"
 #include "core/time.h"
 #include "ksef/certificate.h"
@@ -116,9 +117,13 @@ static void add_attrs(struct kv_record *rec, struct kv_bytes message)
 }
 
 static const struct kv_field_spec key_specs[] = {
-    {"public-key", KV_FIELD_OCTETS, 600, true, NULL},  {"custody", KV_FIELD_STRING, 15, true, NULL},
-    {"custody-why", KV_FIELD_STRING, 127, true, NULL}, {"model", KV_FIELD_STRING, 79, true, NULL},
-    {"attrs", KV_FIELD_OBJECT, 0, true, NULL},         {NULL, KV_FIELD_END, 0, false, NULL}};
+    {"public-key", KV_FIELD_OCTETS, 600, true, NULL},
+    {"custody", KV_FIELD_STRING, 15, true, NULL},
+    {"custody-why", KV_FIELD_STRING, 127, true, NULL},
+    {"model", KV_FIELD_STRING, 79, true, NULL},
+    {"attrs", KV_FIELD_OBJECT, 0, true, NULL},
+    {"evidence", KV_FIELD_OCTETS, KV_EVIDENCE_MAX, false, NULL},
+    {NULL, KV_FIELD_END, 0, false, NULL}};
 
 static void on_key(void *ctx, const struct kv_answer_frame *answer)
 {
@@ -144,8 +149,12 @@ static void on_key(void *ctx, const struct kv_answer_frame *answer)
     kv_record_set(rec, KV_RK_CRED, work->credential);
     kv_record_info_str(rec, "custody", custody);
     add_attrs(rec, field[4].value);
-    kv_record_add_doc(rec, KV_DOC_PUBLIC_KEY, field[0].value);
-    if (vault_record(v, rec, &field[0].value, NULL, &err) != KV_OK) {
+    const struct kv_bytes blobs[] = {field[0].value, field[5].value};
+    kv_record_add_doc(rec, KV_DOC_PUBLIC_KEY, blobs[0]);
+    if (field[5].type != 0) { /* it is judged with the record */
+        kv_record_add_doc(rec, KV_DOC_EVIDENCE, blobs[1]);
+    }
+    if (vault_record(v, rec, blobs, NULL, &err) != KV_OK) {
         kv_log_err(KV_LOG_ERROR, "key", &err);
         kv_timer_arm(v->due_timer, RETRY_MS);
         return;
@@ -189,6 +198,8 @@ static void make_key(struct vault *v, const struct kv_request *r)
     kv_message_str(&body, "label", label);
     kv_message_text(&body, "type", kv_statement_get(r->text, KV_KEY_KEY_TYPE));
     kv_message_bool(&body, "existing", true);
+    kv_message_str(&body, "request", work->request);
+    kv_message_str(&body, "credential", work->credential);
     work->busy = kv_channel_ask(keeper->channel, KV_FRAME_KEY_GENERATE, kv_buf_bytes(&body), -1,
                                 KEY_TIMEOUT_MS, on_key, work, &err) == KV_OK;
     kv_buf_clear(&body);

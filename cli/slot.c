@@ -69,7 +69,8 @@ enum kv_code slot_take(const struct kv_config *config, const struct kv_config_sl
                                   sizeof out->tpm_folder)) {
             return KV_REFUSE(err, KV_E_CONFIG, "slot %s: a path is too long", from->name);
         }
-        out->tpm = (struct kv_tpm_profile){.tcti = from->tpm, .folder = out->tpm_folder};
+        out->tpm = (struct kv_tpm_profile){
+            .tcti = from->tpm, .folder = out->tpm_folder, .roots = from->tpm_roots};
     }
     for (unsigned i = 0; i < from->environment_count; i++) {
         out->environment[i] = from->environment[i];

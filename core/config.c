@@ -31,6 +31,7 @@ static const cyaml_schema_field_t slot_fields[] = {
     TEXT_OPT("module-sha256", struct kv_config_slot, module_sha256),
     TEXT_OPT("uri", struct kv_config_slot, uri),
     TEXT_OPT("tpm", struct kv_config_slot, tpm),
+    TEXT_OPT("tpm-roots", struct kv_config_slot, tpm_roots),
     TEXT_OPT("init-args", struct kv_config_slot, init_args),
     TEXTS_OPT("environment", struct kv_config_slot, environment),
     TEXTS_OPT("readable", struct kv_config_slot, readable),
@@ -155,10 +156,14 @@ static enum kv_code check_tpm(const struct kv_config_slot *slot, const char *pat
     if (slot->module != NULL || slot->module_sha256 != NULL || slot->uri != NULL ||
         slot->init_args != NULL || slot->network != NULL || slot->environment_count > 0 ||
         slot->readable_count > 0 || slot->writable_count > 0) {
-        return KV_REFUSE(
-            err, KV_E_CONFIG,
-            "%.80s: slot %s: beside tpm there is only pin, nothing of a PKCS#11 module", path,
-            slot->name);
+        return KV_REFUSE(err, KV_E_CONFIG,
+                         "%.60s: slot %s: beside tpm there is only tpm-roots and pin, nothing of a "
+                         "PKCS#11 module",
+                         path, slot->name);
+    }
+    if (slot->tpm_roots != NULL && slot->tpm_roots[0] != '/') {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: tpm-roots must be an absolute path",
+                         path, slot->name);
     }
     if (!is_way(slot->tpm)) {
         return KV_REFUSE(err, KV_E_CONFIG,
@@ -182,6 +187,10 @@ static enum kv_code check_slot(const struct kv_config_slot *slot, const char *pa
     if (slot->module == NULL || slot->uri == NULL) {
         return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: module and uri, or tpm, must be given",
                          path, slot->name);
+    }
+    if (slot->tpm_roots != NULL) {
+        return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: tpm-roots is for a tpm", path,
+                         slot->name);
     }
     if (slot->module[0] != '/') {
         return KV_REFUSE(err, KV_E_CONFIG, "%.80s: slot %s: module must be an absolute path", path,

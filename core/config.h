@@ -23,6 +23,7 @@ struct kv_config_slot {
     char *module_sha256; /* hex, or NULL */
     char *uri;           /* PKCS#11 URI of the token; NULL: a TPM */
     char *tpm;           /* the way to the TPM (TCTI); NULL: a PKCS#11 token */
+    char *tpm_roots;     /* PEM file of those who vouch for TPMs, or NULL */
     char *init_args;     /* pReserved of C_Initialize, or NULL */
     char **environment;  /* NAME=VALUE */
     unsigned environment_count;

@@ -2,6 +2,7 @@
  */
 #include "policy/state_model.h"
 
+#include "core/evidence.h"
 #include "core/token.h"
 
 #include <stdlib.h>
@@ -61,10 +62,37 @@ static enum kv_code new_credential(const struct kv_judge *j, enum kv_action acti
     return KV_OK;
 }
 
+/* What a TPM certified is of this key and of nobody else's; and who says that its maker vouches for
+ * it shows the maker's certificate. (Whose word it is that the certificate is of this TPM, and that
+ * the maker is one: docs/decisions/0010.) */
+static enum kv_code judge_evidence(const struct kv_judge *j, const char *level)
+{
+    struct kv_evidence evidence = {.certificate_count = 0};
+    struct kv_evidence_subject subject = {j->s->vault, j->rec->req, j->rec->cred};
+    if (j->rec->doc_count == 2) {
+        if (kv_evidence_parse(j->blob[1], &evidence, j->err) != KV_OK) {
+            return j->err->code;
+        }
+        enum kv_code code = kv_evidence_check(&evidence, &subject, j->blob[0], j->err);
+        bool certified = evidence.certificate_count > 0;
+        kv_evidence_clear(&evidence);
+        if (code != KV_OK || certified) {
+            return code;
+        }
+    }
+    return strcmp(level, kv_custody_word(KV_CUSTODY_ATTESTED)) == 0
+               ? KV_REFUSE(j->err, KV_E_LEDGER_EVIDENCE,
+                           "custody is 'attested', and there is no certificate of its TPM")
+               : KV_OK;
+}
+
 enum kv_code kv_on_cred_create(const struct kv_judge *j)
 {
     struct kv_credential *c = NULL;
     const char *level = kv_record_info_get_str(j->rec, "custody");
+    if (judge_evidence(j, level) != KV_OK) {
+        return j->err->code;
+    }
     if (new_credential(j, KV_ACTION_CREDENTIAL_CREATE, level, &c) != KV_OK) {
         return j->err->code;
     }
