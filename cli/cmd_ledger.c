@@ -26,6 +26,8 @@ static const struct cli_option tail_options[] = {
 static const struct cli_option verify_options[] = {
     {"vkey", "FILE", CLI_OPTIONAL, "the log's key, from the founding papers"},
     {"expect", "FILE|SIZE:ROOT", CLI_OPTIONAL, "a later checkpoint that the log must continue"},
+    {"tpm-roots", "FILE", CLI_OPTIONAL,
+     "certificates (PEM) of the makers of TPMs that you trust: check attested keys"},
     {NULL, NULL, CLI_OPTIONAL, NULL},
 };
 static const struct cli_option prove_options[] = {

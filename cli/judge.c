@@ -7,13 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct judge *judge_new(const struct kv_reader *reader, struct cli_progress *progress)
+struct judge *judge_new(const struct kv_reader *reader, const struct kv_roots *roots,
+                        struct cli_progress *progress)
 {
     struct judge *judge = calloc(1, sizeof *judge);
     if (judge == NULL) {
         abort();
     }
     judge->reader = reader;
+    judge->roots = roots;
     judge->progress = progress;
     judge->state = kv_state_new();
     return judge;
@@ -45,6 +47,11 @@ const struct kv_findings *judge_findings(const struct judge *judge)
 uint64_t judge_in_flight(const struct judge *judge)
 {
     return judge->in_flight;
+}
+
+struct judge_evidence judge_evidence(const struct judge *judge)
+{
+    return judge->evidence;
 }
 
 struct place judge_place(const struct judge *judge, const struct kv_entry *entry)
@@ -147,6 +154,7 @@ enum kv_code judge_entry(void *ctx, const struct kv_entry *entry, struct kv_err 
     check_checkpoints(judge, entry);
     fold(judge, entry);
     judge_intents_entry(judge, entry);
+    judge_evidence_entry(judge, entry);
     judge_files_entry(judge, entry);
     (void)err; /* findings are no errors: the verification goes on */
     return KV_OK;

@@ -37,12 +37,14 @@ struct approvals {
 
 struct judge {
     const struct kv_reader *reader;
+    const struct kv_roots *roots; /* or NULL */
     struct cli_progress *progress;
     struct kv_findings findings;
     struct kv_state *state;
     bool fold_ended; /* it refused a record */
     struct intents intents;
     uint64_t in_flight;
+    struct judge_evidence evidence;
     struct approvals approvals;
 };
 
@@ -54,6 +56,8 @@ struct place judge_place(const struct judge *judge, const struct kv_entry *entry
 /* judge_intents.c */
 void judge_intents_entry(struct judge *judge, const struct kv_entry *entry);
 void judge_intents_finish(struct judge *judge);
+/* judge_evidence.c */
+void judge_evidence_entry(struct judge *judge, const struct kv_entry *entry);
 /* judge_files.c */
 void judge_files_entry(struct judge *judge, const struct kv_entry *entry);
 void judge_files_clear(struct approvals *approvals);

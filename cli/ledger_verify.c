@@ -5,6 +5,7 @@
 #include "cli/file.h"
 #include "cli/judge.h"
 #include "core/parse.h"
+#include "core/roots.h"
 
 #include <stdlib.h>
 
@@ -102,6 +103,8 @@ struct report {
     uint64_t total;     /* records there, also behind a bad one */
     uint64_t covered;   /* of them, under the checkpoint */
     uint64_t in_flight; /* intents that may still get their outcome */
+    struct judge_evidence evidence;
+    bool makers; /* of TPMs, checked */
 };
 
 static void put_text(const struct report *report)
@@ -125,6 +128,13 @@ static void put_text(const struct report *report)
         cli_say(", %llu in flight", (unsigned long long)report->in_flight);
     }
     cli_say("\n");
+    if (report->evidence.certified + report->evidence.attested > 0) {
+        cli_say("keys %llu certified by a TPM, %llu attested by its maker (%s)\n",
+                (unsigned long long)report->evidence.certified,
+                (unsigned long long)report->evidence.attested,
+                report->makers ? "checked with --tpm-roots"
+                               : "not checked here: name your list of makers with --tpm-roots");
+    }
     for (size_t i = 0; i < findings->count; i++) {
         if (&findings->list[i] != first) {
             put_finding(&findings->list[i]);
@@ -152,11 +162,13 @@ static void put_json(const struct report *report)
     }
     enum kv_verify_exit exit = kv_findings_exit(findings);
     json_t *object = json_pack(
-        "{s:i,s:o,s:o,s:I,s:I,s:s,s:I,s:I,s:b,s:s#,s:s}", "exit", (int)exit, "first",
-        first == NULL ? json_null() : finding_json(first), "findings", list, "records",
+        "{s:i,s:o,s:o,s:I,s:I,s:s,s:I,s:I,s:b,s:s#,s:s,s:{s:I,s:I,s:b}}", "exit", (int)exit,
+        "first", first == NULL ? json_null() : finding_json(first), "findings", list, "records",
         (json_int_t)report->total, "size", (json_int_t)result->checkpoint.size, "root", root,
         "covered", (json_int_t)report->covered, "inFlight", (json_int_t)report->in_flight, "test",
-        result->test, "vault", result->vkey.name, name_len(result), "key", vkey);
+        result->test, "vault", result->vkey.name, name_len(result), "key", vkey, "tpmKeys",
+        "certified", (json_int_t)report->evidence.certified, "attested",
+        (json_int_t)report->evidence.attested, "makersChecked", report->makers);
     cli_put_json(object);
     json_decref(object);
 }
@@ -202,13 +214,14 @@ static uint64_t count_rest(struct kv_reader *reader)
 }
 
 static enum kv_code verify(struct cli *cli, struct kv_reader *reader, const struct kv_vkey *vkey,
-                           const struct expectation *expected, bool local, struct kv_err *err)
+                           const struct kv_roots *roots, const struct expectation *expected,
+                           bool local, struct kv_err *err)
 {
     struct cli_progress progress;
     struct kv_verify_result result = {0};
     KV_CLEANUP(judge_freep) struct judge *judge = NULL;
     cli_progress_begin(&progress, cli->terminal, "records read");
-    judge = judge_new(reader, &progress);
+    judge = judge_new(reader, roots, &progress);
     struct kv_verify_options options = {.vkey = vkey,
                                         .expect = expected->given ? &expected->checkpoint : NULL,
                                         .on_entry = judge_entry,
@@ -229,8 +242,12 @@ static enum kv_code verify(struct cli *cli, struct kv_reader *reader, const stru
         cli->exit = (int)exit;
         uint64_t total = count_rest(reader);
         uint64_t size = result.checkpoint.size;
-        struct report report = {&result, total, size < total ? size : total,
-                                judge_in_flight(judge)};
+        struct report report = {.result = &result,
+                                .total = total,
+                                .covered = size < total ? size : total,
+                                .in_flight = judge_in_flight(judge),
+                                .evidence = judge_evidence(judge),
+                                .makers = roots != NULL};
         (cli->json ? put_json : put_text)(&report);
         if (local) {
             note_run(cli, &report);
@@ -247,10 +264,15 @@ enum kv_code ledger_verify(struct cli *cli, struct kv_err *err)
     struct expectation expected = {0};
     KV_CLEANUP(kv_freep) char *folder = NULL;
     KV_CLEANUP(kv_reader_freep) struct kv_reader *reader = NULL;
+    KV_CLEANUP(kv_roots_freep) struct kv_roots *roots = NULL;
+    const char *makers = cli_get(cli, "tpm-roots");
     const char *named = cli_operand(cli, 0);
     enum kv_code code = read_vkey(cli, &vkey, &vkey_given, err);
     if (code == KV_OK) {
         code = read_expectation(cli, &expected, err);
+    }
+    if (code == KV_OK && makers != NULL) {
+        code = kv_roots_load(makers, &roots, err);
     }
     if (code == KV_OK && named == NULL) {
         code = ledger_folder(cli, &folder, err);
@@ -262,7 +284,7 @@ enum kv_code ledger_verify(struct cli *cli, struct kv_err *err)
         code = kv_reader_open(named == NULL ? folder : named, &reader, err);
     }
     if (code == KV_OK) {
-        code = verify(cli, reader, vkey_given ? &vkey : NULL, &expected, named == NULL, err);
+        code = verify(cli, reader, vkey_given ? &vkey : NULL, roots, &expected, named == NULL, err);
     }
     kv_buf_clear(&expected.note);
     return code;

@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# Evidence: a TPM with the certificate of a maker (swtpm's own authority), whose keys are attested for who
+# trusts that maker, certified on record, and checked offline by our program and by openssl alone.
+WORLD_PIN='a long PIN, which a TPM needs'
+. "$(dirname "$0")/harness.sh"
+
+tpm_make() { # a chip as it leaves the factory, and the maker's certificates
+    local maker=$W/tpm/maker
+    mkdir -p "$W/tpm/own" "$maker"
+    printf '%s\n' "statedir = $maker" "signingkey = $maker/key.pem" "issuercert = $maker/issuer.pem" \
+        "certserial = $maker/serial" >"$maker/ca.conf"
+    printf -- '--platform-manufacturer Test\n--platform-version 1\n--platform-model test\n' >"$maker/ca.options"
+    printf '%s\n' 'create_certs_tool = /usr/bin/swtpm_localca' "create_certs_tool_config = $maker/ca.conf" \
+        "create_certs_tool_options = $maker/ca.options" >"$maker/setup.conf"
+    chown -R ksefvault-keeper:ksefvault-keeper "$W/tpm"
+    as ksefvault-keeper swtpm_setup --tpm2 --tpmstate "$W/tpm/own" --create-ek-cert --config "$maker/setup.conf" \
+        >"$W/setup.log" 2>&1 || die "swtpm_setup: $(cat "$W/setup.log")"
+    mkdir -p "$W/makers"
+    cp "$maker/swtpm-localca-rootca-cert.pem" "$W/makers/root.pem"
+    cat "$W/makers/root.pem" "$maker/issuer.pem" >"$W/makers/right.pem"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$W/makers/key.pem" \
+        -subj '/CN=Another Maker' -out "$W/makers/wrong.pem" 2>/dev/null || die "another maker"
+    trust wrong
+}
+trust() { cp "$W/makers/$1.pem" "$W/makers/trusted.pem" && chmod 0644 "$W/makers/trusted.pem"; }
+tpm_start() {
+    as ksefvault-keeper swtpm socket --tpm2 --tpmstate "dir=$W/tpm/own" --server "type=unixio,path=$W/tpm/sock" \
+        --ctrl "type=unixio,path=$W/tpm/sock.ctrl" --flags not-need-init,startup-clear \
+        --pid "file=$W/tpm/pid" --daemon 2>"$W/swtpm.log" || die "swtpm: $(cat "$W/swtpm.log")"
+}
+world_token_end() {
+    [ -s "$W/tpm/pid" ] || return 0
+    local pid; pid=$(cat "$W/tpm/pid")
+    kill -9 "$pid"
+    wait_for 10 gone "$pid"
+}
+gone() { ! kill -0 "$1"; }
+world_slot_config() { printf '    tpm: "swtpm:path=%s"\n    tpm-roots: "%s"\n' "$W/tpm/sock" "$W/makers/trusted.pem"; }
+world_slot() {
+    tpm_make
+    tpm_start
+    kv slot init main --label ksefvault --pin-fd 9 9<"$W/pin/main"
+}
+checked() { # FILTER on the row `custody` of `slot check`
+    kv slot check main --json >"$W/check" || { cat "$W/check"; return 1; }
+    jq -c '.checks[] | select(.what == "custody")' "$W/check"
+    jq '.checks[] | select(.what == "custody")' "$W/check" | holds "$1"
+}
+config_says() { ! "$BIN/ksefvaultd" --config "$W/ksefvault.yaml" --check 2>"$W/config" && grep -q "$1" "$W/config"; }
+before_start() {
+    is "without a maker that is trusted, swtpm is software, and slot check says why" checked \
+        '.detail | startswith("software: ") and contains("Certificate: unable to get local issuer certificate")'
+    is "the configuration is valid" "$BIN/ksefvaultd" --config "$W/ksefvault.yaml" --check
+    echo 'no certificate' >"$W/makers/trusted.pem"
+    is "… not with a file that holds no certificate" config_says 'tpm-roots: .* holds no certificate'
+    trust right
+    is "with its maker's certificate it is attested, and called what it is" checked \
+        '.detail | startswith("attested: Certified by '"'swtpm-localca-rootca'"', though in software")'
+    trust wrong
+}
+started
+
+# ---- a policy that demands evidence ----
+
+sed 's/^custody-minimum: software/custody-minimum: attested/' "$world_root/tests/integration/policy-test.yaml" >"$W/attested.yaml"
+founding() {
+    kv vault found --test --dir "$W/ceremony" --person "fin-01:finance:$W/people/fin-01.pub" --person "fin-02:finance:$W/people/fin-02.pub" \
+        --person "cus-01:custodian:$W/people/cus-01.pub" --person "cus-02:custodian:$W/people/cus-02.pub" --policy "$W/attested.yaml"
+}
+found_and_sign() {
+    founding >"$W/out" 2>&1
+    for text in finance-fin-01 finance-fin-02 custodian-cus-01 custodian-cus-02; do sign "${text#*-}" "$W/ceremony/$text.txt" || return 1; done
+    founding
+}
+restart_trusting() { agent_stop; trust "$1"; agent_start; }
+custody_is() { agent_answers | holds '.slots[0].custody == $level' --arg level "$1"; }
+is "a policy that demands attested keys refuses a maker whom nobody trusts" exits 3 founding
+restart_trusting right
+is "… and takes one that is trusted" found_and_sign
+cp "$W/ceremony/log.vkey" "$W/log.vkey" || die "no log key"
+is "status says attested" custody_is attested
+new_credential ksef-auth
+new_credential codes-rsa offline-certificate rsa-2048
+listed() { kv credential list --json | holds '.credentials | length == 2 and all(.[]; .custody == "attested")'; }
+is "so does the list of credentials" listed
+
+# ---- on record, and offline ----
+
+made() { records | jq -c 'select(.ev == "cred.create")'; }
+has_evidence() { made | jq -s . | holds 'length == 2 and all(.[]; [.docs[].k] == ["public-key", "evidence"] and .info.custody == "attested")'; }
+is "each key's record has what the TPM says of it" has_evidence
+is "the trail verifies" verify
+is "… with the right list of makers, whose root is enough" verify --tpm-roots "$W/makers/root.pem"
+says_makers() { verify --json --tpm-roots "$W/makers/root.pem" | holds '.exit == 0 and .tpmKeys == {certified: 2, attested: 2, makersChecked: true}'; }
+is "… and says what was checked" says_makers
+is "with another list of makers it does not" exits 10 verify --tpm-roots "$W/makers/wrong.pem"
+cp "$W/said" "$W/refusal"
+is "… and the record is named" grep -q 'seq [0-9]* cred.create: the maker of its TPM is not among yours: .*\[ledger.evidence\]' "$W/refusal"
+is "an export" kv ledger export "$W/export"
+offline() { kv ledger verify "$W/export" --vkey "$W/log.vkey" --tpm-roots "$W/makers/root.pem"; }
+is "… verifies with the evidence" offline
+
+# As the guide for auditors has it: openssl, coreutils, xxd.
+by_hand() { # CREDENTIAL
+    local record blob hand=$W/hand binding name
+    record=$(jq -c --arg c "$1" 'select(.ev == "cred.create" and .cred == $c)' "$W/export/records.jsonl")
+    blob() { jq -r --arg k "$1" '.docs[] | select(.k == $k).h' <<<"$record" | base64 -d | xxd -p -c 32; }
+    mkdir -p "$hand" && blob=$W/export/blobs/$(blob evidence)
+    part() { sed -n "s/^$1 //p" "$blob" | sed -n "${2:-1}p" | base64 -d; }
+    part attested >"$hand/attested"
+    part signature >"$hand/signature"
+    { printf 3059301306072a8648ce3d020106082a8648ce3d03010703420004 | xxd -r -p
+        part attestation-key | tail -c 66 | head -c 32; part attestation-key | tail -c 32; } >"$hand/ak.der"
+    openssl dgst -sha256 -verify "$hand/ak.der" -keyform DER -signature "$hand/signature" "$hand/attested" || return 1
+    binding=$({ printf '%s\n' ksefvault-evidence-1 vault.example.com/test-nip-5265877635 "$(jq -r .req <<<"$record")" "$1"
+        grep '^certificate ' "$blob"; } | sha256sum | cut -d' ' -f1)
+    name=$(part key | tail -c +3 | sha256sum | cut -d' ' -f1)
+    xxd -p -c 999 "$hand/attested" | grep -q "^ff5443478017.*0020${binding}.*0022000b${name}" || return 1
+    part certificate | openssl x509 -inform DER >"$hand/ek.pem"
+    part certificate 2 | openssl x509 -inform DER >"$hand/issuer.pem"
+    openssl verify -CAfile "$W/makers/root.pem" -untrusted "$hand/issuer.pem" "$hand/ek.pem"
+}
+is "openssl alone finds the same, of the EC key" by_hand ksef-auth
+is "… and of the RSA key" by_hand codes-rsa
+isnt "… and not of a credential that it is not for" by_hand codes-other
+changed() {
+    local blob; blob=$(grep -l '^ksefvault-evidence-1$' "$W"/export/blobs/* | head -n 1)
+    sed -i 's/^signature M/signature N/' "$blob"
+    exits 10 kv ledger verify "$W/export" --vkey "$W/log.vkey" && grep -q "FAIL 10 blobs/${blob##*/}" "$W/said"
+}
+is "evidence that was changed is found" changed
+
+# ---- the maker is not trusted any more ----
+
+restart_trusting wrong
+is "the slot is software then" custody_is software
+nothing_is_given() {
+    local id
+    id=$(by cus-01 credential generate more --kind auth-certificate --key-type ec-p256 \
+        --slot main --environment test --context $NIP --business-owner fin-01 --custodian cus-01 --reason "A test") || return 1
+    ! kv approve "$id" --as fin-01 --key "$W/people/fin-01" --yes >"$W/refusal" 2>&1 && grep -q 'policy.custody-minimum' "$W/refusal"
+}
+is "… and the policy that demands more lets nothing be given" nothing_is_given
+finish
