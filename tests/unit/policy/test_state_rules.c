@@ -2,6 +2,7 @@
  * text that says less than it does. Each test tries to, and is refused. */
 #include "tests/unit/kv_test.h"
 
+#include "tests/unit/certifier.h"
 #include "tests/unit/policy/steps.h"
 
 #include "policy/state_model.h"
@@ -151,6 +152,63 @@ static void what_was_denied_meanwhile_gives_nothing(void **state)
     must_refuse(&w, world_record(&w, rec, &certificate), KV_E_LEDGER_NOT_APPROVED);
     world_text_clear(&text);
     world_close(&w);
+}
+
+/* ---- evidence ---- */
+
+static enum kv_code create(struct world *w, const char *request, const char *level,
+                           const struct kv_buf *evidence)
+{
+    const struct kv_bytes blobs[] = {kv_buf_bytes(&w->spki), kv_buf_bytes(evidence)};
+    struct kv_record *rec = kv_record_new(KV_EV_CRED_CREATE);
+    kv_record_set(rec, KV_RK_REQ, request);
+    kv_record_set(rec, KV_RK_CRED, "cred-1");
+    kv_record_info_str(rec, "custody", level);
+    kv_record_info_map_bool(rec, "attrs", "local", true);
+    kv_record_add_doc(rec, KV_DOC_PUBLIC_KEY, blobs[0]);
+    if (evidence->len > 0) {
+        kv_record_add_doc(rec, KV_DOC_EVIDENCE, blobs[1]);
+    }
+    return world_record(w, rec, blobs);
+}
+
+/* Whose credential it is: the vault, the request and the name of the record, or others. */
+static void evidence_is_judged_with_the_record_of_its_key(void **state)
+{
+    (void)state;
+    struct world w;
+    struct world_text text;
+    struct kv_buf evidence, other, none;
+    struct certifier bare = certifier_honest;
+    bare.certificate = NULL;
+    kv_buf_init(&none, 1);
+    for (int row = 0; row < 9; row++) {
+        world_open(&w);
+        world_request(&w, &text, "cus-02", KV_ACTION_CREDENTIAL_CREATE, "credential", "cred-1",
+                      "kind", "auth-certificate", "key-type", "ec-p256", "slot", "main",
+                      "environment", "test", "contexts", WORLD_NIP, "business-owner", "fin-01",
+                      "technical-custodian", "cus-01", NULL);
+        world_must(&w, world_submit(&w, &text));
+        both_approve(&w, text.request);
+        const struct kv_evidence_subject subject = {
+            row == 4 ? "ksef-vault.example.com/test-other" : WORLD_VAULT,
+            row == 5 ? "01M8RDBZ702DD05EARSWR5F8EA" : text.request, row == 6 ? "cred-2" : "cred-1"};
+        certifier_spki(&other);
+        certifier_say(row == 1 || row == 3 ? &bare : &certifier_honest, &subject,
+                      kv_buf_bytes(row == 7 ? &other : &w.spki), &evidence);
+        if (row == 8) {
+            evidence.data[evidence.len - 4] ^= 1; /* in the certificate */
+        }
+        const char *level = row == 1 ? "claimed" : "attested";
+        enum kv_code code = create(&w, text.request, level, row == 2 ? &none : &evidence);
+        if ((code == KV_OK) != (row < 2) || (row >= 2 && code != KV_E_LEDGER_EVIDENCE)) {
+            fail_msg("row %d: %s %s", row, kv_code_word(code), w.err.msg);
+        }
+        kv_buf_clear(&evidence);
+        kv_buf_clear(&other);
+        world_text_clear(&text);
+        world_close(&w);
+    }
 }
 
 /* ---- denials and time ---- */
@@ -410,6 +468,7 @@ int main(void)
         cmocka_unit_test(one_account_serves_one_integration),
         cmocka_unit_test(one_credential_serves_one_integration),
         cmocka_unit_test(what_was_denied_meanwhile_gives_nothing),
+        cmocka_unit_test(evidence_is_judged_with_the_record_of_its_key),
         cmocka_unit_test(a_denial_is_asked_for_neither_time_nor_policy),
         cmocka_unit_test(people_sign_which_grants_a_policy_ends),
         cmocka_unit_test(a_policy_lapses_when_what_it_ends_has_changed),
