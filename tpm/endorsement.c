@@ -14,7 +14,9 @@
 #include "core/time.h"
 #include "tpm/credential.h"
 
-#define NV_CHUNK 512 /* bytes; every chip gives as many at once */
+#define NV_CHUNK      512        /* bytes; every chip gives as many at once */
+#define ISSUERS       0x01c00100 /* NV indices, §2.2.1.5 */
+#define ISSUERS_COUNT 16         /* of 256: a chain of eight certificates has room in them */
 
 /* TCG EK Credential Profile 2.5 §B.3.3 and B.3.4, templates L-1 and L-2. The policy is
  * TPM2_PolicySecret of the endorsement hierarchy. */
@@ -119,24 +121,15 @@ static TSS2_RC read_nv(struct kv_tpm_chip *chip, ESYS_TR index, struct kv_buf *o
     return rc;
 }
 
-/* Makers pad the index: the certificate is as long as its outermost SEQUENCE says. */
-static struct kv_bytes trim(struct kv_bytes der)
-{
-    struct kv_cursor cur = kv_cursor(der);
-    bool good = kv_cursor_u8(&cur) == 0x30 && kv_cursor_u8(&cur) == 0x82;
-    size_t len = (size_t)4 + kv_cursor_u16(&cur);
-    return good && !cur.failed && len <= der.len ? kv_bytes(der.ptr, len) : KV_BYTES_NULL;
-}
-
-/* *out is empty if there is none. */
-static enum kv_code read_certificate(struct kv_tpm_chip *chip, const struct kind *kind,
-                                     struct kv_buf *out, struct kv_err *err)
+/* Add the contents of an index; nothing if there is none. */
+static enum kv_code read_index(struct kv_tpm_chip *chip, TPM2_HANDLE handle, struct kv_buf *out,
+                               struct kv_err *err)
 {
     ESYS_TR index = ESYS_TR_NONE;
-    TSS2_RC rc = Esys_TR_FromTPMPublic(chip->esys, kind->certificate, ESYS_TR_NONE, ESYS_TR_NONE,
-                                       ESYS_TR_NONE, &index);
+    TSS2_RC rc =
+        Esys_TR_FromTPMPublic(chip->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &index);
     if (!succeeded(rc)) {
-        /* no such index is KV_E_TOKEN_ABSENT in the table of a chip that is gone */
+        /* kv_tpm_code would take an index that is not there for a chip that is gone */
         return (rc & TSS2_RC_LAYER_MASK) == TSS2_TCTI_RC_LAYER
                    ? KV_TPM_FAIL(err, rc, "the TPM's certificate")
                    : KV_OK;
@@ -144,6 +137,52 @@ static enum kv_code read_certificate(struct kv_tpm_chip *chip, const struct kind
     rc = read_nv(chip, index, out);
     (void)Esys_TR_Close(chip->esys, &index); /* of ESAPI only */
     return succeeded(rc) ? KV_OK : KV_TPM_FAIL(err, rc, "reading the TPM's certificate");
+}
+
+/* The issuers that the maker left in the chip, one behind the other, over as many indices as they
+ * need (§2.2.1.5): of chips whose own authority is made with them they are nowhere else. */
+static enum kv_code read_issuers(struct kv_tpm_chip *chip, struct kv_buf *out, struct kv_err *err)
+{
+    for (TPM2_HANDLE i = 0; i < ISSUERS_COUNT; i++) {
+        size_t before = out->len;
+        enum kv_code code = read_index(chip, ISSUERS + i, out, err);
+        if (code != KV_OK || out->len == before) {
+            return code;
+        }
+    }
+    return KV_OK;
+}
+
+/* Makers pad indices: a certificate is as long as its outermost SEQUENCE says. */
+static struct kv_bytes take_certificate(struct kv_bytes *from)
+{
+    while (from->len > 0 && from->ptr[0] != 0x30) {
+        *from = kv_bytes(from->ptr + 1, from->len - 1);
+    }
+    struct kv_cursor cur = kv_cursor(*from);
+    bool good = kv_cursor_u8(&cur) == 0x30 && kv_cursor_u8(&cur) == 0x82;
+    struct kv_bytes der = kv_bytes(from->ptr, (size_t)4 + kv_cursor_u16(&cur));
+    if (!good || cur.failed || der.len > from->len) {
+        *from = KV_BYTES_NULL;
+        return KV_BYTES_NULL;
+    }
+    *from = kv_bytes(from->ptr + der.len, from->len - der.len);
+    return der;
+}
+
+/* The key's own first; the count, 0: there is none. */
+static size_t take_certificates(struct kv_bytes own, struct kv_bytes issuers,
+                                struct kv_bytes out[static KV_EVIDENCE_CERTIFICATES_MAX])
+{
+    size_t count = 0;
+    for (struct kv_bytes *from = &own; count < KV_EVIDENCE_CERTIFICATES_MAX; from = &issuers) {
+        out[count] = take_certificate(from);
+        if (out[count].len == 0) {
+            break;
+        }
+        count++;
+    }
+    return count;
 }
 
 /* ---- the key ---- */
@@ -270,24 +309,40 @@ static void keep(struct kv_tpm_token *token)
     token->endorsement.certificate_count = count;
 }
 
+static enum kv_code check(struct kv_tpm_token *token, const struct kind *kind,
+                          const struct kv_roots *roots, struct kv_bytes own,
+                          struct kv_bytes issuers, char name[static KV_ROOT_NAME_LEN],
+                          struct kv_err *err)
+{
+    struct kv_bytes certificate[KV_EVIDENCE_CERTIFICATES_MAX];
+    size_t count = take_certificates(own, issuers, certificate);
+    enum kv_code code = kv_roots_check(roots, certificate, count, kv_time_now_ms(), name,
+                                       &token->certificates, err);
+    return code == KV_OK ? prove(&token->chip, kind, certificate[0], err) : code;
+}
+
+/* *seen: there is a certificate of this kind. */
 static enum kv_code try_kind(struct kv_tpm_token *token, const struct kind *kind,
                              const struct kv_roots *roots, bool *seen,
                              char name[static KV_ROOT_NAME_LEN], struct kv_err *err)
 {
-    struct kv_buf nv;
-    kv_buf_init(&nv, KV_EVIDENCE_CERTIFICATE_MAX);
+    struct kv_buf own, issuers;
+    kv_buf_init(&own, KV_EVIDENCE_CERTIFICATE_MAX);
+    kv_buf_init(&issuers, KV_EVIDENCE_MAX);
     kv_buf_reset(&token->certificates);
-    enum kv_code code = read_certificate(&token->chip, kind, &nv, err);
-    if (code == KV_OK && nv.len == 0) {
+    enum kv_code code = read_index(&token->chip, kind->certificate, &own, err);
+    *seen = own.len > 0;
+    if (code == KV_OK && !*seen) {
         code = KV_REFUSE(err, KV_E_NOT_FOUND, "the TPM keeps none");
-    } else if (code == KV_OK) {
-        struct kv_bytes certificate = trim(kv_buf_bytes(&nv));
-        *seen = true;
-        code = kv_roots_check(roots, &certificate, 1, kv_time_now_ms(), name, &token->certificates,
-                              err);
-        code = code == KV_OK ? prove(&token->chip, kind, certificate, err) : code;
     }
-    kv_buf_clear(&nv);
+    if (code == KV_OK) {
+        code = read_issuers(&token->chip, &issuers, err);
+    }
+    if (code == KV_OK) {
+        code = check(token, kind, roots, kv_buf_bytes(&own), kv_buf_bytes(&issuers), name, err);
+    }
+    kv_buf_clear(&own);
+    kv_buf_clear(&issuers);
     return code;
 }
 
@@ -302,7 +357,6 @@ enum kv_code kv_tpm_endorse(struct kv_tpm_token *token, const char *path, struct
     KV_CLEANUP(kv_roots_freep) struct kv_roots *roots = NULL;
     char name[KV_ROOT_NAME_LEN];
     struct kv_err why = {.msg = "the TPM keeps none"};
-    bool seen = false;
     enum kv_code code = kv_roots_load(path, &roots, err);
     if (code != KV_OK) {
         return code;
@@ -310,9 +364,9 @@ enum kv_code kv_tpm_endorse(struct kv_tpm_token *token, const char *path, struct
     code = KV_E_NOT_FOUND;
     for (size_t i = 0; code != KV_OK && !ends(code) && i < KV_COUNT(kinds); i++) {
         struct kv_err this = {.msg = ""};
-        bool had = seen;
+        bool seen;
         code = try_kind(token, &kinds[i], roots, &seen, name, &this);
-        if (seen != had || ends(code)) {
+        if (seen || ends(code)) {
             why = this; /* what is wrong with one that is there says more */
         }
     }

@@ -2,6 +2,7 @@
 #include "core/evidence.h"
 #include "core/roots.h"
 #include "tests/unit/tpm/swtpm.h"
+#include "tpm/credential.h"
 #include "tpm/session.h"
 
 #include <openssl/evp.h>
@@ -16,6 +17,7 @@ static const struct kv_evidence_subject subject = {"vault.example.com/test-1",
 /* ---- the maker ---- */
 
 static EVP_PKEY *maker_key;
+static const char *maker_name = "Maker";
 
 /* A certificate by the maker; `spki` NULL: his own. `use`: extendedKeyUsage, or NULL. */
 static X509 *certify(const char *name, struct kv_bytes spki, const char *use, long days)
@@ -26,7 +28,7 @@ static X509 *certify(const char *name, struct kv_bytes spki, const char *use, lo
     X509_NAME *issuer = X509_NAME_new();
     assert_non_null(key);
     assert_int_equal(X509_NAME_add_entry_by_txt(issuer, "CN", MBSTRING_ASC,
-                                                (const unsigned char *)"Maker", -1, -1, 0),
+                                                (const unsigned char *)maker_name, -1, -1, 0),
                      1);
     assert_int_equal(X509_NAME_add_entry_by_txt(X509_get_subject_name(out), "CN", MBSTRING_ASC,
                                                 (const unsigned char *)name, -1, -1, 0),
@@ -420,6 +422,111 @@ static void without_a_certificate_or_a_maker_that_is_trusted_nothing_is_attested
     swtpm_free(tpm);
 }
 
+/* What `challenge` does, for a name that need not be that of the key: TPM2_ActivateCredential. */
+static bool opens(struct kv_tpm_chip *chip, ESYS_TR endorsement, const struct kv_token_key *key,
+                  ESYS_TR own, const TPM2B_NAME *name)
+{
+    static const TPMT_SYM_DEF none = {.algorithm = TPM2_ALG_NULL};
+    struct kv_hash secret = {.b = {4, 7, 1, 1}};
+    TPM2B_ID_OBJECT blob;
+    TPM2B_ENCRYPTED_SECRET seed;
+    TPM2B_DIGEST *opened = NULL;
+    ESYS_TR policy = ESYS_TR_NONE;
+    assert_int_equal(kv_tpm_credential_make(kv_bytes(key->spki, key->spki_len), name, &secret,
+                                            &blob, &seed, NULL),
+                     KV_OK);
+    assert_int_equal(Esys_StartAuthSession(chip->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                           ESYS_TR_NONE, ESYS_TR_NONE, NULL, TPM2_SE_POLICY, &none,
+                                           TPM2_ALG_SHA256, &policy),
+                     TSS2_RC_SUCCESS);
+    assert_int_equal(Esys_PolicySecret(chip->esys, ESYS_TR_RH_ENDORSEMENT, policy, ESYS_TR_PASSWORD,
+                                       ESYS_TR_NONE, ESYS_TR_NONE, NULL, NULL, NULL, 0, NULL, NULL),
+                     TSS2_RC_SUCCESS);
+    TSS2_RC rc = Esys_ActivateCredential(chip->esys, own, endorsement, ESYS_TR_PASSWORD, policy,
+                                         ESYS_TR_NONE, &blob, &seed, &opened);
+    bool same = rc == TSS2_RC_SUCCESS && kv_bytes_equal(kv_bytes(opened->buffer, opened->size),
+                                                        kv_bytes(secret.b, sizeof secret.b));
+    Esys_Free(opened);
+    assert_int_equal(Esys_FlushContext(chip->esys, policy), TSS2_RC_SUCCESS);
+    return same;
+}
+
+static void a_riddle_is_opened_by_the_key_that_it_names(void **state)
+{
+    (void)state;
+    struct swtpm *tpm = swtpm_ready();
+    struct kv_token *token = swtpm_open(tpm);
+    struct kv_tpm_chip *chip = &kv_tpm_token(token)->chip;
+    for (size_t i = 0; i < KV_COUNT(models); i++) {
+        struct kv_token_key key;
+        TPM2B_PUBLIC public;
+        TPM2B_NAME *name = NULL;
+        ESYS_TR endorsement = ESYS_TR_NONE, own = ESYS_TR_NONE;
+        assert_int_equal(
+            kv_tpm_endorsed_key(chip, &models[i].template, &endorsement, &public, NULL), KV_OK);
+        assert_true(kv_tpm_public_key(&public.publicArea, &key));
+        assert_int_equal(kv_tpm_attestation_key(chip, &own, &public, NULL), KV_OK);
+        assert_int_equal(Esys_TR_GetName(chip->esys, own, &name), TSS2_RC_SUCCESS);
+        assert_true(opens(chip, endorsement, &key, own, name));
+        name->name[name->size - 1] ^= 1; /* an attestation key that lies elsewhere */
+        assert_false(opens(chip, endorsement, &key, own, name));
+        Esys_Free(name);
+        kv_tpm_chip_flush(chip, &own);
+        kv_tpm_chip_flush(chip, &endorsement);
+    }
+    kv_token_close(token);
+    swtpm_free(tpm);
+}
+
+static void issuers_that_the_chip_keeps_lead_to_the_root(void **state)
+{
+    (void)state;
+    struct swtpm *tpm = swtpm_ready();
+    char roots[128];
+    struct kv_token_key key, plant;
+    struct kv_buf text;
+    unsigned char *der = NULL;
+    struct kv_evidence evidence = {.store = NULL};
+    endorsement_of(tpm, &models[1], &key);
+    be_trusted(tpm, roots);
+    /* the maker's root certifies a plant, and that the chips */
+    EVP_PKEY *root = maker_key, *own = EVP_EC_gen("P-256");
+    int len = i2d_PUBKEY(own, &der);
+    assert_true(len > 0 && (size_t)len <= sizeof plant.spki);
+    memcpy(plant.spki, der, (size_t)len);
+    OPENSSL_free(der);
+    X509 *certificate = certify("Plant", kv_bytes(plant.spki, (size_t)len), NULL, 30);
+    maker_key = own;
+    maker_name = "Plant";
+    endorse(tpm, &models[1], &key, OF_TPM, 30);
+    maker_key = root;
+    maker_name = "Maker";
+    struct kv_token *token = swtpm_open(tpm);
+    assert_int_equal(kv_token_info(token)->custody, KV_CUSTODY_SOFTWARE);
+    assert_non_null(strstr(kv_token_info(token)->custody_why, "unable to get local issuer"));
+    der = NULL;
+    len = i2d_X509(certificate, &der);
+    assert_true(len > 200);
+    burn(&kv_tpm_token(token)->chip, 0x01c00100, der, (size_t)len);
+    kv_token_close(token);
+    token = swtpm_open(tpm);
+    if (kv_token_info(token)->custody != KV_CUSTODY_ATTESTED) {
+        fail_msg("%s", kv_token_info(token)->custody_why);
+    }
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    evidence_of(token, &key, &text);
+    assert_int_equal(kv_evidence_parse(kv_buf_bytes(&text), &evidence, NULL), KV_OK);
+    assert_int_equal(evidence.certificate_count, 2);
+    assert_true(kv_bytes_equal(evidence.certificate[1], kv_bytes(der, (size_t)len)));
+    kv_evidence_clear(&evidence);
+    kv_buf_clear(&text);
+    kv_token_close(token);
+    OPENSSL_free(der);
+    X509_free(certificate);
+    EVP_PKEY_free(own);
+    swtpm_free(tpm);
+}
+
 static void a_roots_file_must_be_good(void **state)
 {
     (void)state;
@@ -482,6 +589,8 @@ int main(void)
         cmocka_unit_test(a_chip_is_attested_by_its_maker),
         cmocka_unit_test(a_certificate_that_is_not_good_attests_nothing),
         cmocka_unit_test(without_a_certificate_or_a_maker_that_is_trusted_nothing_is_attested),
+        cmocka_unit_test(a_riddle_is_opened_by_the_key_that_it_names),
+        cmocka_unit_test(issuers_that_the_chip_keeps_lead_to_the_root),
         cmocka_unit_test(a_roots_file_must_be_good),
         cmocka_unit_test(an_endorsement_hierarchy_with_a_password_gives_no_evidence),
     };
