@@ -173,6 +173,27 @@ static struct kv_token *opened(struct swtpm *tpm, const struct model *model, con
 }
 #define OF_TPM "2.23.133.8.1"
 
+/* ---- a chip that guesses (the linker puts this in the call's place) ---- */
+
+static bool guesses;
+typedef TSS2_RC activate_fn(ESYS_CONTEXT *esys, ESYS_TR own, ESYS_TR endorsement, ESYS_TR session1,
+                            ESYS_TR session2, ESYS_TR session3, const TPM2B_ID_OBJECT *blob,
+                            const TPM2B_ENCRYPTED_SECRET *seed, TPM2B_DIGEST **opened);
+activate_fn __real_Esys_ActivateCredential, __wrap_Esys_ActivateCredential;
+
+TSS2_RC __wrap_Esys_ActivateCredential(ESYS_CONTEXT *esys, ESYS_TR own, ESYS_TR endorsement,
+                                       ESYS_TR session1, ESYS_TR session2, ESYS_TR session3,
+                                       const TPM2B_ID_OBJECT *blob,
+                                       const TPM2B_ENCRYPTED_SECRET *seed, TPM2B_DIGEST **opened)
+{
+    TSS2_RC rc = __real_Esys_ActivateCredential(esys, own, endorsement, session1, session2,
+                                                session3, blob, seed, opened);
+    if (rc == TSS2_RC_SUCCESS && guesses) {
+        (*opened)->buffer[31] ^= 1;
+    }
+    return rc;
+}
+
 /* ---- evidence ---- */
 
 static void evidence_of(struct kv_token *token, const struct kv_token_key *key, struct kv_buf *out)
@@ -478,6 +499,21 @@ static void a_riddle_is_opened_by_the_key_that_it_names(void **state)
     swtpm_free(tpm);
 }
 
+static void a_chip_that_guesses_the_answer_is_not_attested(void **state)
+{
+    (void)state;
+    char roots[128];
+    struct swtpm *tpm = swtpm_ready();
+    guesses = true;
+    struct kv_token *token = opened(tpm, &models[0], OF_TPM, 30, roots);
+    guesses = false;
+    assert_int_equal(kv_token_info(token)->custody, KV_CUSTODY_SOFTWARE);
+    assert_non_null(strstr(kv_token_info(token)->custody_why, "the certified key is not here"));
+    assert_int_equal(kv_tpm_token(token)->endorsement.certificate_count, 0);
+    kv_token_close(token);
+    swtpm_free(tpm);
+}
+
 static void issuers_that_the_chip_keeps_lead_to_the_root(void **state)
 {
     (void)state;
@@ -590,6 +626,7 @@ int main(void)
         cmocka_unit_test(a_certificate_that_is_not_good_attests_nothing),
         cmocka_unit_test(without_a_certificate_or_a_maker_that_is_trusted_nothing_is_attested),
         cmocka_unit_test(a_riddle_is_opened_by_the_key_that_it_names),
+        cmocka_unit_test(a_chip_that_guesses_the_answer_is_not_attested),
         cmocka_unit_test(issuers_that_the_chip_keeps_lead_to_the_root),
         cmocka_unit_test(a_roots_file_must_be_good),
         cmocka_unit_test(an_endorsement_hierarchy_with_a_password_gives_no_evidence),
