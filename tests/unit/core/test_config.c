@@ -76,6 +76,10 @@ static void bad_files_are_refused_with_the_key_named(void **state)
         {"both", SLOT("tpm: \"device:/dev/tpmrm0\", module: /m, pin: file:/p"), "beside tpm"},
         {"a TPM with a network", SLOT("tpm: tabrmd, network: none, pin: file:/p"), "beside tpm"},
         {"a way that nobody knows", SLOT("tpm: \"cmd:ls\", pin: file:/p"), "tpm is"},
+        {"makers of TPMs, and no TPM",
+         SLOT("module: /m, uri: \"pkcs11:a\", tpm-roots: /r, pin: file:/p"), "is for a tpm"},
+        {"makers at no absolute path", SLOT("tpm: tabrmd, tpm-roots: r.pem, pin: file:/p"),
+         "absolute path"},
         {"a TPM with a pad", SLOT("tpm: tabrmd, pin: protected"), "pin must be"},
         {"a sealed PIN without the way to its TPM", SLOT(PKCS11 "pin: \"sealed:/p\""), "pin-tpm"},
         {"a way that nobody knows to it", SLOT(PKCS11 "pin: \"sealed:/p\", pin-tpm: \"cmd:ls\""),
@@ -128,6 +132,7 @@ static void a_tpm_needs_its_way_and_a_pin(void **state)
     assert_int_equal(load(SLOT("tpm: \"swtpm:path=/run/tpm\", pin: file:/p"), &config, &err),
                      KV_OK);
     assert_string_equal(config->slots[0].tpm, "swtpm:path=/run/tpm");
+    assert_null(config->slots[0].tpm_roots);
     assert_null(config->slots[0].module);
     kv_config_free(config);
     assert_true(kv_config_tpm_folder("/s", "main", folder, sizeof folder));
