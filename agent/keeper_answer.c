@@ -52,22 +52,7 @@ static const struct kv_field_spec key_specs[] = {
     {"credential", KV_FIELD_STRING, KV_ID_LEN - 1, false, NULL},
     {NULL, KV_FIELD_END, 0, false, NULL}};
 
-static enum kv_code on_find(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
-                            struct kv_err *err)
-{
-    char label[KV_TOKEN_LABEL_LEN];
-    struct kv_token_key key;
-    if (!text_of(&field[0], label, sizeof label)) {
-        return KV_REFUSE(err, KV_E_PROTOCOL, "label");
-    }
-    enum kv_code code = kv_token_find(k->token, label, &key, err);
-    if (code == KV_OK) {
-        add_key(out, k, &key);
-    }
-    return code;
-}
-
-/* What the token says of a key that is for a credential, if it has something to say. */
+/* What the token says of a key, if it was asked for what the key is and has something to say. */
 static enum kv_code add_evidence(struct keeper *k, const struct kv_token_key *key,
                                  const struct kv_field *request, const struct kv_field *credential,
                                  struct kv_buf *out, struct kv_err *err)
@@ -76,7 +61,7 @@ static enum kv_code add_evidence(struct keeper *k, const struct kv_token_key *ke
     struct kv_evidence_subject subject = {k->vault_name, of_request, of_credential};
     struct kv_buf text;
     if (request->type == 0 || credential->type == 0) {
-        return KV_OK; /* the ledger's key */
+        return KV_OK;
     }
     if (!text_of(request, of_request, sizeof of_request) ||
         !text_of(credential, of_credential, sizeof of_credential)) {
@@ -88,6 +73,22 @@ static enum kv_code add_evidence(struct keeper *k, const struct kv_token_key *ke
         kv_message_octets(out, "evidence", kv_buf_bytes(&text));
     }
     kv_buf_clear(&text);
+    return code;
+}
+
+static enum kv_code on_find(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
+                            struct kv_err *err)
+{
+    char label[KV_TOKEN_LABEL_LEN];
+    struct kv_token_key key;
+    if (!text_of(&field[0], label, sizeof label)) {
+        return KV_REFUSE(err, KV_E_PROTOCOL, "label");
+    }
+    enum kv_code code = kv_token_find(k->token, label, &key, err);
+    if (code == KV_OK) {
+        add_key(out, k, &key);
+        code = add_evidence(k, &key, &field[3], &field[4], out, err);
+    }
     return code;
 }
 

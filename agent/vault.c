@@ -3,6 +3,7 @@
 
 #include "agent/program.h"
 #include "agent/sandbox.h"
+#include "core/evidence.h"
 #include "core/log.h"
 #include "core/parse.h"
 #include "core/time.h"
@@ -59,12 +60,14 @@ static void log_key_known(struct vault *v, struct kv_bytes spki)
 
 static void on_log_key(void *ctx, const struct kv_answer_frame *answer)
 {
-    static const struct kv_field_spec specs[] = {{"public-key", KV_FIELD_OCTETS, 600, true, NULL},
-                                                 {"custody", KV_FIELD_STRING, 16, true, NULL},
-                                                 {"custody-why", KV_FIELD_STRING, 127, true, NULL},
-                                                 {"attrs", KV_FIELD_OBJECT, 0, true, NULL},
-                                                 {"model", KV_FIELD_STRING, 79, true, NULL},
-                                                 {NULL, KV_FIELD_END, 0, false, NULL}};
+    static const struct kv_field_spec specs[] = {
+        {"public-key", KV_FIELD_OCTETS, 600, true, NULL},
+        {"custody", KV_FIELD_STRING, 16, true, NULL},
+        {"custody-why", KV_FIELD_STRING, 127, true, NULL},
+        {"attrs", KV_FIELD_OBJECT, 0, true, NULL},
+        {"model", KV_FIELD_STRING, 79, true, NULL},
+        {"evidence", KV_FIELD_OCTETS, KV_EVIDENCE_MAX, false, NULL},
+        {NULL, KV_FIELD_END, 0, false, NULL}};
     struct vault *v = ctx;
     struct kv_field field[KV_FIELDS_MAX];
     struct kv_err err;
@@ -77,7 +80,12 @@ static void on_log_key(void *ctx, const struct kv_answer_frame *answer)
         kv_log_err(KV_LOG_ERROR, "log-key", &err);
         return;
     }
+    kv_buf_reset(&v->log_evidence);
+    if (field[5].type != 0) {
+        kv_buf_add_bytes(&v->log_evidence, field[5].value);
+    }
     log_key_known(v, field[0].value);
+    vault_keep_evidence(v);
 }
 
 /* The log's key is made when the slot is first used; a key that exists is never replaced. */
@@ -96,6 +104,8 @@ void vault_ask_log_key(struct vault *v)
     kv_message_str(&body, "label", label);
     kv_message_str(&body, "type", "ec-p256");
     kv_message_bool(&body, "existing", true);
+    kv_message_str(&body, "request", KV_EVIDENCE_LOG_REQUEST);
+    kv_message_str(&body, "credential", KV_EVIDENCE_LOG_NAME);
     enum kv_frame_op op = founded ? KV_FRAME_KEY_FIND : KV_FRAME_KEY_GENERATE;
     if (kv_channel_ask(keeper->channel, op, kv_buf_bytes(&body), -1, 30000, on_log_key, v, &err) !=
         KV_OK) {
@@ -444,6 +454,7 @@ static void close_down(struct vault *v)
     kv_timer_free(v->replay_timer);
     kv_state_free(v->state);
     kv_log_free(v->log);
+    kv_buf_clear(&v->log_evidence);
     kv_buf_clear(&v->programs);
     kv_buf_clear(&v->modules);
     kv_timer_free(v->sign_timer);
@@ -473,6 +484,7 @@ int main(int argc, char **argv)
     kv_hex_encode(kv_bytes(boot, sizeof boot), v->boot);
     v->memory = vault_memory_new();
     kv_log_hold();
+    kv_buf_init(&v->log_evidence, KV_EVIDENCE_MAX);
     kv_buf_init(&v->programs, 4096);
     kv_buf_init(&v->modules, 4096);
     v->sign_timer = kv_timer_new(v->loop, vault_sign_timer, v);

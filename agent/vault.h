@@ -144,6 +144,7 @@ struct vault {
     uint32_t configure_request;   /* answered when all is read */
     struct kv_founding *founding; /* while unfounded */
     struct kv_vkey log_key;       /* of the slot; type 0 until the keeper told */
+    struct kv_buf log_evidence;   /* what its token says of it; empty: nothing */
     bool started;                 /* agent.start is written: calls are served */
     struct kv_err held;           /* why it cannot be opened or begun yet; code KV_OK: nothing */
     char boot[KV_BOOT_LEN];
@@ -417,6 +418,10 @@ struct keeper *vault_keeper(struct vault *v, const char *slot);
 void vault_configured(struct vault *v);
 /* What the ledger's key is: asked once the slot is ready and the ledger is open. */
 void vault_ask_log_key(struct vault *v);
+
+/* ---- vault_evidence.c ---- */
+/* Keep what the token says of the ledger's key, once both are there. */
+void vault_keep_evidence(struct vault *v);
 
 /* ---- vault_start.c ---- */
 /* Begin to replay the ledger, once the configuration is known; and again, while it is held. It goes

@@ -355,6 +355,7 @@ static void on_founded(void *ctx, enum kv_code code, const char *detail)
                        "Create a credential: ksefvault credential generate --help.");
         vault_reply(s->call, &fields);
     }
+    vault_keep_evidence(s->vault);
     kv_log(KV_LOG_INFO, "founded", "vault=%s", s->vault->name);
     free(s);
 }

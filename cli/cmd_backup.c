@@ -143,8 +143,9 @@ static void tell(const struct cli *cli, const char *folder, const struct good *g
 /* ---- backup ---- */
 
 /* The checkpoint first: then all that it covers is in what is copied behind it. */
-static const char *const parts[] = {"/ledger/public/checkpoint", "/ledger/wal",     "/ledger/blobs",
-                                    "/ledger/private",           "/keeper/wrapped", "/keeper/tpm"};
+static const char *const parts[] = {
+    "/ledger/public/checkpoint",   "/ledger/wal",     "/ledger/blobs", "/ledger/private",
+    "/ledger/public/log.evidence", "/keeper/wrapped", "/keeper/tpm"};
 static const char *const folders[] = {"/ledger", "/ledger/public", "/keeper"};
 
 static enum kv_code copy_parts(const char *from, const char *to, struct kv_err *err)

@@ -160,8 +160,9 @@ enum kv_code judge_entry(void *ctx, const struct kv_entry *entry, struct kv_err 
     return KV_OK;
 }
 
-enum kv_code judge_finish(struct judge *judge, struct kv_err *err)
+enum kv_code judge_finish(struct judge *judge, const struct kv_vkey *vkey, struct kv_err *err)
 {
     judge_intents_finish(judge);
+    judge_evidence_log(judge, vkey);
     return judge_files_finish(judge, err);
 }

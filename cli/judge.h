@@ -5,7 +5,8 @@
  *   B2  each log-checkpoint that a person signed is the tree of this log at that size
  *   B3  each record that gives has its approvals (the fold's verdict)
  *   B4  each intent has exactly one outcome
- *   B5  the TPM of each attested key is of a maker whom the verifier trusts
+ *   B5  the TPM of each attested key is of a maker whom the verifier trusts; what a TPM says of the
+ *       log's key, which no record holds, is of that key
  *
  * After the first record that the fold refuses it is not asked again: later verdicts would only be
  * consequences. The other checks go on. */
@@ -32,8 +33,10 @@ void judge_free(struct judge *judge);
 void judge_freep(struct judge **judge);
 /* For kv_verify_options.on_entry, with the judge as ctx. */
 enum kv_code judge_entry(void *judge, const struct kv_entry *entry, struct kv_err *err);
-/* The checks that need the whole: open intents, files that no record names, allowed_signers. */
-KV_MUST_USE enum kv_code judge_finish(struct judge *judge, struct kv_err *err);
+/* The checks that need the whole: open intents, files that no record names, allowed_signers, what a
+ * token says of the log's key. */
+KV_MUST_USE enum kv_code judge_finish(struct judge *judge, const struct kv_vkey *vkey,
+                                      struct kv_err *err);
 const struct kv_findings *judge_findings(const struct judge *judge);
 uint64_t judge_in_flight(const struct judge *judge);
 struct judge_evidence judge_evidence(const struct judge *judge);

@@ -45,6 +45,7 @@ struct judge {
     struct intents intents;
     uint64_t in_flight;
     struct judge_evidence evidence;
+    int64_t began_ms; /* of record 0 */
     struct approvals approvals;
 };
 
@@ -58,6 +59,7 @@ void judge_intents_entry(struct judge *judge, const struct kv_entry *entry);
 void judge_intents_finish(struct judge *judge);
 /* judge_evidence.c */
 void judge_evidence_entry(struct judge *judge, const struct kv_entry *entry);
+void judge_evidence_log(struct judge *judge, const struct kv_vkey *vkey);
 /* judge_files.c */
 void judge_files_entry(struct judge *judge, const struct kv_entry *entry);
 void judge_files_clear(struct approvals *approvals);

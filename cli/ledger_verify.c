@@ -228,7 +228,7 @@ static enum kv_code verify(struct cli *cli, struct kv_reader *reader, const stru
                                         .ctx = judge};
     enum kv_code code = kv_verify(reader, &options, &result, err);
     if (code == KV_OK && result.stage_a_good && !result.newer) {
-        code = judge_finish(judge, err);
+        code = judge_finish(judge, &result.vkey, err);
     }
     cli_progress_end(&progress);
     if (code == KV_OK && expected->note.len > 0) {

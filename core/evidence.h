@@ -23,10 +23,13 @@
 #define KV_EVIDENCE_CERTIFICATES_MAX 8
 #define KV_EVIDENCE_CERTIFICATE_MAX  4096 /* bytes of DER; of vendors they have 900 to 1500 */
 
-/* Whose key it is; part of what the TPM signs, so that evidence is good for one credential. */
+/* Whose key it is; part of what the TPM signs, so that evidence is good for one credential. The
+ * ledger's own key has the two words below in place of request and credential. */
 struct kv_evidence_subject {
     const char *vault, *request, *credential;
 };
+#define KV_EVIDENCE_LOG_REQUEST "log.init"
+#define KV_EVIDENCE_LOG_NAME    "log"
 
 /* The parts, in the form that the text has them in. */
 struct kv_evidence {

@@ -1,5 +1,6 @@
 #include "ledger/export.h"
 
+#include "core/evidence.h"
 #include "ledger/approval.h"
 #include "ledger/blob.h"
 #include "ledger/csv.h"
@@ -318,6 +319,23 @@ static enum kv_code write_keys(const struct job *job, struct kv_err *err)
     return code;
 }
 
+/* What a token says of that key, if anything. */
+static enum kv_code write_evidence(const struct job *job, struct kv_err *err)
+{
+    struct kv_buf text;
+    kv_buf_init(&text, KV_EVIDENCE_MAX);
+    enum kv_code code =
+        kv_file_read(kv_reader_dir(job->reader), kv_reader_evidence_path(job->reader),
+                     KV_EVIDENCE_MAX, &text, err);
+    if (code == KV_OK) {
+        code = kv_file_put(job->to_fd, "keys/log.evidence", kv_buf_bytes(&text), 0644, err);
+    } else if (code == KV_E_NOT_FOUND) {
+        code = KV_OK;
+    }
+    kv_buf_clear(&text);
+    return code;
+}
+
 /* The README with its three numbers filled in. */
 static enum kv_code write_readme(const struct job *job, struct kv_err *err)
 {
@@ -369,6 +387,9 @@ static enum kv_code write_rest(const struct job *job, struct kv_err *err)
     }
     if (code == KV_OK) {
         code = write_keys(job, err);
+    }
+    if (code == KV_OK) {
+        code = write_evidence(job, err);
     }
     if (code == KV_OK) {
         code = write_readme(job, err);

@@ -1,5 +1,6 @@
 #include "ledger/log_state.h"
 
+#include "core/evidence.h"
 #include "ledger/encode.h"
 #include "ledger/file.h"
 #include "ledger/tile.h"
@@ -463,6 +464,16 @@ enum kv_code kv_log_publish(struct kv_log *log, uint64_t size,
     log->status.state = KV_LOG_GOOD;
     log->founding = false;
     return KV_OK;
+}
+
+enum kv_code kv_log_put_evidence(struct kv_log *log, struct kv_bytes text, struct kv_err *err)
+{
+    return kv_file_write(log->public_fd, "log.evidence", text, 0644, true, err);
+}
+
+enum kv_code kv_log_evidence(const struct kv_log *log, struct kv_buf *out, struct kv_err *err)
+{
+    return kv_file_read(log->public_fd, "log.evidence", KV_EVIDENCE_MAX, out, err);
 }
 
 struct kv_bytes kv_log_checkpoint(const struct kv_log *log)

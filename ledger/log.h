@@ -139,6 +139,13 @@ KV_MUST_USE enum kv_code kv_log_checkpoint_text(const struct kv_log *log, struct
 KV_MUST_USE enum kv_code kv_log_publish(struct kv_log *log, uint64_t size,
                                         const uint8_t rs[static KV_ECDSA_RS_LEN],
                                         struct kv_err *err);
+/* What a token says of the log's key (core/evidence.h), kept as public/log.evidence beside the
+ * checkpoint and judged by who reads it. Errors: KV_E_LEDGER_WRITE. */
+KV_MUST_USE enum kv_code kv_log_put_evidence(struct kv_log *log, struct kv_bytes text,
+                                             struct kv_err *err);
+/* Append it. Errors: KV_E_NOT_FOUND, KV_E_INPUT_TOO_LARGE, KV_E_IO. */
+KV_MUST_USE enum kv_code kv_log_evidence(const struct kv_log *log, struct kv_buf *out,
+                                         struct kv_err *err);
 /* The checkpoint as published, empty if none; borrowed until the next one. */
 struct kv_bytes kv_log_checkpoint(const struct kv_log *log);
 

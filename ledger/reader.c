@@ -143,6 +143,11 @@ const char *kv_reader_checkpoint_path(const struct kv_reader *reader)
     return reader->kind == KV_READER_EXPORT ? "checkpoint" : "public/checkpoint";
 }
 
+const char *kv_reader_evidence_path(const struct kv_reader *reader)
+{
+    return reader->kind == KV_READER_EXPORT ? "keys/log.evidence" : "public/log.evidence";
+}
+
 struct kv_bytes kv_reader_checkpoint(const struct kv_reader *reader)
 {
     return kv_buf_bytes(&reader->note);

@@ -24,6 +24,8 @@ int kv_reader_dir(const struct kv_reader *reader);     /* the folder itself */
 int kv_reader_blobs(const struct kv_reader *reader);   /* blobs/, -1 if there is none */
 int kv_reader_private(const struct kv_reader *reader); /* private/, -1 if there is none */
 const char *kv_reader_checkpoint_path(const struct kv_reader *reader); /* below the folder */
+/* Of what a token says of the log's key; there need not be such a file. */
+const char *kv_reader_evidence_path(const struct kv_reader *reader);
 /* Append the checkpoint's bytes as they were when the reader was opened, before any record was
  * read; empty if there was none. */
 struct kv_bytes kv_reader_checkpoint(const struct kv_reader *reader);

@@ -93,8 +93,8 @@ is "the trail verifies" verify
 is "an export" kv ledger export "$W/export"
 offline() { kv ledger verify "$W/export" --vkey "$W/log.vkey" "$@"; }
 is "… verifies with the right list of makers, whose root is enough" offline --tpm-roots "$W/makers/root.pem"
-says_makers() { offline --json --tpm-roots "$W/makers/root.pem" | holds '.exit == 0 and .tpmKeys == {certified: 2, attested: 2, makersChecked: true}'; }
-is "… and it is said what was checked" says_makers
+says_makers() { offline --json --tpm-roots "$W/makers/root.pem" | holds '.exit == 0 and .tpmKeys == {certified: 3, attested: 3, makersChecked: true}'; }
+is "… and it is said what was checked, the ledger's own key with it" says_makers
 is "with another list of makers it does not" exits 10 offline --tpm-roots "$W/makers/wrong.pem"
 cp "$W/said" "$W/refusal"
 is "… and the record is named" grep -q 'seq [0-9]* cred.create: the maker of its TPM is not among yours: .*\[ledger.evidence\]' "$W/refusal"
@@ -122,6 +122,13 @@ by_hand() { # CREDENTIAL
 is "openssl alone finds the same, of the EC key" by_hand ksef-auth
 is "… and of the RSA key" by_hand codes-rsa
 isnt "… and not of a credential that it is not for" by_hand codes-other
+log_by() { # FILE in place of what the TPM said of the ledger's key
+    rm -rf "$W/copy" && cp -r "$W/state/ledger" "$W/copy" && cp "$1" "$W/copy/public/log.evidence" || return 1
+    exits 10 kv ledger verify "$W/copy" --vkey "$W/log.vkey" && grep -q "FAIL 10 public/log.evidence: .*\[ledger.evidence\]" "$W/said"
+}
+sed 's/^signature M/signature N/' "$W/export/keys/log.evidence" >"$W/changed.evidence"
+is "what is said of the ledger's key and was changed is found" log_by "$W/changed.evidence"
+is "… and what is said of another key in its place" log_by "$(grep -l '^ksefvault-evidence-1$' "$W"/export/blobs/* | head -n 1)"
 changed() {
     local blob; blob=$(grep -l '^ksefvault-evidence-1$' "$W"/export/blobs/* | head -n 1)
     sed -i 's/^signature M/signature N/' "$blob"
