@@ -15,7 +15,7 @@
 #include "tests/unit/token/table.h"
 
 static const struct token_world *const worlds[] = {&world_softhsm2, &world_nss, &world_tpm2_pkcs11,
-                                                   &world_tpm};
+                                                   &world_tpm, &world_tabrmd};
 const struct token_world *world;
 void *made;
 struct kv_token *token;

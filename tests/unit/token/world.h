@@ -25,6 +25,7 @@ struct token_world {
     const char *pin;
 };
 
-extern const struct token_world world_softhsm2, world_nss, world_tpm2_pkcs11, world_tpm;
+extern const struct token_world world_softhsm2, world_nss, world_tpm2_pkcs11, world_tpm,
+    world_tabrmd;
 
 #endif

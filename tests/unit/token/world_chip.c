@@ -182,19 +182,32 @@ static enum kv_code tpm_open(void *made, const char *pin, struct kv_token **out,
     return kv_tpm_open(&chip->tpm->profile, given, out, err);
 }
 
+/* As on a host whose resource manager is a daemon: nothing in the chip is ours to flush. */
+static void *tabrmd_ready(void)
+{
+    struct chip *chip = tpm_ready();
+    manage(chip);
+    chip->tpm->profile.tcti = BROKER;
+    return chip;
+}
+
+#define OFFERS_OF_TPM                                                                              \
+    .signs = {true, true, true}, .rungs = {[KV_TOKEN_RUNG_SEALED] = true},                         \
+    .best = KV_TOKEN_RUNG_SEALED, .local_told = true, .custody = KV_CUSTODY_SOFTWARE,              \
+    .custody_why = "TPM in software", .after_wrong_pin = KV_OK, .objects = 1, .open = tpm_open,    \
+    .free = chip_free, .pin = USER_PIN
+
 const struct token_world world_tpm = {
     .name = "tpm",
     .title = "TPM 2.0 (`tpm:`) over swtpm",
-    .signs = {true, true, true},
-    .rungs = {[KV_TOKEN_RUNG_SEALED] = true},
-    .best = KV_TOKEN_RUNG_SEALED,
-    .local_told = true,
-    .custody = KV_CUSTODY_SOFTWARE,
-    .custody_why = "TPM in software",
-    .after_wrong_pin = KV_OK,
-    .objects = 1,
+    OFFERS_OF_TPM,
     .ready = tpm_ready,
-    .open = tpm_open,
-    .free = chip_free,
-    .pin = USER_PIN,
+};
+
+const struct token_world world_tabrmd = {
+    .name = "tpm-tabrmd",
+    .title = "TPM 2.0 (`tpm:`) over tpm2-abrmd and swtpm",
+    OFFERS_OF_TPM,
+    .leaks = true, /* of the bus's library */
+    .ready = tabrmd_ready,
 };
