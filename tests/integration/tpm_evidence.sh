@@ -1,45 +1,16 @@
 #!/usr/bin/env bash
 # Evidence: a TPM with the certificate of a maker (swtpm's own authority), whose keys are attested for who
 # trusts that maker, certified on record, and checked offline by our program and by openssl alone.
-WORLD_PIN='a long PIN, which a TPM needs'
 . "$(dirname "$0")/harness.sh"
+. "$(dirname "$0")/tpm-world.sh"
 
-tpm_make() { # a chip as it leaves the factory, and the maker's certificates
-    local maker=$W/tpm/maker
-    mkdir -p "$W/tpm/own" "$maker"
-    printf '%s\n' "statedir = $maker" "signingkey = $maker/key.pem" "issuercert = $maker/issuer.pem" \
-        "certserial = $maker/serial" >"$maker/ca.conf"
-    printf -- '--platform-manufacturer Test\n--platform-version 1\n--platform-model test\n' >"$maker/ca.options"
-    printf '%s\n' 'create_certs_tool = /usr/bin/swtpm_localca' "create_certs_tool_config = $maker/ca.conf" \
-        "create_certs_tool_options = $maker/ca.options" >"$maker/setup.conf"
-    chown -R ksefvault-keeper:ksefvault-keeper "$W/tpm"
-    as ksefvault-keeper swtpm_setup --tpm2 --tpmstate "$W/tpm/own" --create-ek-cert --config "$maker/setup.conf" \
-        >"$W/setup.log" 2>&1 || die "swtpm_setup: $(cat "$W/setup.log")"
-    mkdir -p "$W/makers"
-    cp "$maker/swtpm-localca-rootca-cert.pem" "$W/makers/root.pem"
-    cat "$W/makers/root.pem" "$maker/issuer.pem" >"$W/makers/right.pem"
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$W/makers/key.pem" \
-        -subj '/CN=Another Maker' -out "$W/makers/wrong.pem" 2>/dev/null || die "another maker"
-    trust wrong
-}
-trust() { cp "$W/makers/$1.pem" "$W/makers/trusted.pem" && chmod 0644 "$W/makers/trusted.pem"; }
-tpm_start() {
-    as ksefvault-keeper swtpm socket --tpm2 --tpmstate "dir=$W/tpm/own" --server "type=unixio,path=$W/tpm/sock" \
-        --ctrl "type=unixio,path=$W/tpm/sock.ctrl" --flags not-need-init,startup-clear \
-        --pid "file=$W/tpm/pid" --daemon 2>"$W/swtpm.log" || die "swtpm: $(cat "$W/swtpm.log")"
-}
-world_token_end() {
-    [ -s "$W/tpm/pid" ] || return 0
-    local pid; pid=$(cat "$W/tpm/pid")
-    kill -9 "$pid"
-    wait_for 10 gone "$pid"
-}
-gone() { ! kill -0 "$1"; }
-world_slot_config() { printf '    tpm: "swtpm:path=%s"\n    tpm-roots: "%s"\n' "$W/tpm/sock" "$W/makers/trusted.pem"; }
+world_slot_config() { tpm_slot_config_with_roots; }
 world_slot() {
     tpm_make
-    tpm_start
-    kv slot init main --label ksefvault --pin-fd 9 9<"$W/pin/main"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$W/makers/key.pem" \
+        -subj '/CN=Another Maker' -out "$W/makers/wrong.pem" 2>/dev/null || die "another maker"
+    tpm_trust wrong
+    tpm_slot
 }
 checked() { # FILTER on the row `custody` of `slot check`
     kv slot check main --json >"$W/check" || { cat "$W/check"; return 1; }
@@ -53,10 +24,10 @@ before_start() {
     is "the configuration is valid" "$BIN/ksefvaultd" --config "$W/ksefvault.yaml" --check
     echo 'no certificate' >"$W/makers/trusted.pem"
     is "… not with a file that holds no certificate" config_says 'tpm-roots: .* holds no certificate'
-    trust right
+    tpm_trust right
     is "with its maker's certificate it is attested, and called what it is" checked \
         '.detail | startswith("attested: Certified by '"'swtpm-localca-rootca'"', though in software")'
-    trust wrong
+    tpm_trust wrong
 }
 started
 
@@ -72,7 +43,7 @@ found_and_sign() {
     for text in finance-fin-01 finance-fin-02 custodian-cus-01 custodian-cus-02; do sign "${text#*-}" "$W/ceremony/$text.txt" || return 1; done
     founding
 }
-restart_trusting() { agent_stop; trust "$1"; agent_start; }
+restart_trusting() { agent_stop; tpm_trust "$1"; agent_start; }
 custody_is() { agent_answers | holds '.slots[0].custody == $level' --arg level "$1"; }
 is "a policy that demands attested keys refuses a maker whom nobody trusts" exits 3 founding
 restart_trusting right
