@@ -3,15 +3,12 @@
 . "$(dirname "$0")/harness.sh"
 PLAIN=$BIN PROBE=${BIN%/bin}/probe
 [ -x "$PROBE/ksefvault-vault" ] || die "no probes: $PROBE"
-folder=/tmp/ksefvault-probe
-rm -rf $folder; mkdir -m 0777 $folder
-printf 'anybody may read this, by its mode\n' >$folder/pin; chmod 0444 $folder/pin
-chmod 0777 $folder
 
 # the supervisor and the CLI that users run, among programs that probe
 harness_begin
-at_end 'rm -rf $folder'
 mkdir -p "$W/bin" && cp "$PLAIN/ksefvaultd" "$PLAIN/ksefvault" "$PROBE"/ksefvault-* "$W/bin/" && chmod 0755 "$W" "$W/bin" "$W/bin"/*
+folder=$W/bin/probe
+mkdir "$folder" && printf 'anybody may read this, by its mode\n' >"$folder/pin" && chmod 0444 "$folder/pin" && chmod 0777 "$folder"
 BIN=$W/bin
 world_new "$W"
 world_slot >"$W/out" 2>&1 || die "slot init: $(cat "$W/out")"
@@ -24,10 +21,10 @@ for role in gate vault keeper courier; do
 done
 equal "the gate sets no socket option, and is told that there are none" "refused errno=$(/usr/bin/python3 -c 'import errno; print(errno.ENOPROTOOPT)')" \
     "$(sed -n 's/.* probe role=gate try=set-an-option result=\([a-z]* errno=[0-9]*\).*/\1/p' "$W/agent.log" | tail -1)"
-isnt "nothing was written" test -e $folder/written
+isnt "nothing was written" test -e "$folder"/written
 # the tries themselves are good: without a sandbox an account like theirs can do what the files and ports allow
-is "the file is readable for their accounts" as ksefvault-courier cat $folder/pin
-is "… and the folder writable" as ksefvault-courier touch $folder/by-hand
+is "the file is readable for their accounts" as ksefvault-courier cat "$folder"/pin
+is "… and the folder writable" as ksefvault-courier touch "$folder"/by-hand
 is "… and programs can be executed" as ksefvault-courier /usr/bin/true
 is "with all that refused, the agent works" wait_for 20 eval '[ "$(agent_state)" = unfounded ]'
 
@@ -45,12 +42,12 @@ ended() { grep -q "not-ready program=ksefvault-$1" "$W/agent.log" && grep -q "en
 restart gate
 is "a gate whose sandbox does not stand ends" wait_for 30 ended gate
 isnt "… and has served nobody" api -f --max-time 2 http://agent/v1/status
-rm $folder/fail-gate
+rm "$folder"/fail-gate
 is "… another takes its place" wait_for 60 agent_settled
 restart courier
 is "a courier whose sandbox does not stand ends" wait_for 30 ended courier
 told() { agent_answers | holds 'any(.attention[]; .what | contains("courier"))'; }
 is "… and the status tells" wait_for 30 told
-rm $folder/fail-courier
+rm "$folder"/fail-courier
 is "… until another takes its place" wait_for 60 agent_settled
 finish

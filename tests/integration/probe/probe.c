@@ -17,10 +17,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Anybody may read it, by its mode; the test puts it there. */
-#define SECRET "/tmp/ksefvault-probe/pin"
-/* With the role's name behind: its sandbox is not to be set up. */
-#define FAIL "/tmp/ksefvault-probe/fail-"
+/* Paths in the folder `probe` beside the program, which the test makes. */
+static char secret[256];  /* anybody may read it, by its mode */
+static char written[256]; /* is not there, and anybody may make it */
+static char fail[256];    /* if it is there, this role's sandbox is not to be set up */
 
 enum kv_code __real_kv_sandbox_enter(enum kv_role role, const struct kv_sandbox_paths *paths,
                                      struct kv_err *err);
@@ -29,7 +29,7 @@ enum kv_code __wrap_kv_sandbox_enter(enum kv_role role, const struct kv_sandbox_
 
 static int read_secret(void)
 {
-    return open(SECRET, O_RDONLY | O_CLOEXEC);
+    return open(secret, O_RDONLY | O_CLOEXEC);
 }
 
 static int read_pin_again(void)
@@ -40,7 +40,7 @@ static int read_pin_again(void)
 
 static int write_file(void)
 {
-    return open("/tmp/ksefvault-probe/written", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    return open(written, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 }
 
 static int connect_tcp(void)
@@ -127,12 +127,25 @@ static const struct {
     {"set-an-option", set_an_option},
 };
 
+/* Before the sandbox, from which nobody sees /proc. */
+static void find_paths(const char *role)
+{
+    char program[200];
+    ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
+    assert(len > 0);
+    program[len] = '\0';
+    *strrchr(program, '/') = '\0';
+    int n = snprintf(secret, sizeof secret, "%s/probe/pin", program);
+    int m = snprintf(written, sizeof written, "%s/probe/written", program);
+    int k = snprintf(fail, sizeof fail, "%s/probe/fail-%s", program, role);
+    assert(n > 0 && m > 0 && k > 0);
+}
+
 enum kv_code __wrap_kv_sandbox_enter(enum kv_role role, const struct kv_sandbox_paths *paths,
                                      struct kv_err *err)
 {
-    char fail[64];
-    int n = snprintf(fail, sizeof fail, FAIL "%s", kv_role_word(role));
-    if (n > 0 && access(fail, F_OK) == 0) {
+    find_paths(kv_role_word(role));
+    if (access(fail, F_OK) == 0) {
         return KV_REFUSE(err, KV_E_IO, "no sandbox: the test asks for it");
     }
     enum kv_code code = __real_kv_sandbox_enter(role, paths, err);
