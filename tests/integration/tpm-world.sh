@@ -1,5 +1,6 @@
 # The slot `main` of a world in a TPM (swtpm) in place of SoftHSM2: no module, no token. Source it
-# behind world.sh or harness.sh. The TPM's PIN must be long.
+# behind world.sh or harness.sh; before them it is a chip for other ends, and the slot stays as it is
+# there. The TPM's PIN must be long.
 #
 #   tpm_start [NAME]     the TPM called so, with a state of its own, answers at $TPM_WAY
 #   tpm_stop             it is killed; what it keeps, it keeps

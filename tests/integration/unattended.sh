@@ -4,25 +4,9 @@
 # its name in the status, and by hand it always goes on. What is refused of a sealed file is in
 # tests/unit/tpm/test_pin.c.
 WORLD_PIN=PLANTED-pin-5b20e7
+. "$(dirname "$0")/tpm-world.sh" # the chip alone: what comes behind has the slot
 . "$(dirname "$0")/harness.sh"
 
-tpm_start() { # [NAME]: a chip with a state of its own, newly booted
-    local state=$W/tpm/${1:-own}
-    mkdir -p "$state"
-    chown -R ksefvault-keeper:ksefvault-keeper "$W/tpm"
-    as ksefvault-keeper swtpm socket --tpm2 --tpmstate "dir=$state" --server "type=unixio,path=$W/tpm/sock" \
-        --ctrl "type=unixio,path=$W/tpm/sock.ctrl" --flags not-need-init,startup-clear \
-        --pid "file=$W/tpm/pid" --daemon 2>"$W/swtpm.log" || die "swtpm: $(cat "$W/swtpm.log")"
-}
-tpm_stop() {
-    [ -s "$W/tpm/pid" ] || return 0
-    local pid; pid=$(cat "$W/tpm/pid")
-    kill -9 "$pid"
-    wait_for 10 gone "$pid"
-    rm -f "$W/tpm/pid" "$W/tpm/sock" "$W/tpm/sock.ctrl"
-}
-gone() { ! kill -0 "$1"; }
-world_token_end() { tpm_stop; }
 extend() { # PCR: TPM2_PCR_Extend of its SHA-256 bank, as firmware does
     "$world_python" - "$W/tpm/sock" "$1" <<'PY'
 import socket, struct, sys
