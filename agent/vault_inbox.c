@@ -120,7 +120,8 @@ static void take(struct vault *v, const char *name)
     if (found == WHOLE) {
         vault_submit_file(v, base, kv_buf_bytes(&joined));
     } else if (found == TOO_LARGE) {
-        kv_log(KV_LOG_INFO, "inbox", "file=%s code=%s", base, kv_code_word(KV_E_INPUT_TOO_LARGE));
+        kv_log(KV_LOG_INFO, "inbox", "file=%s code=%s", kv_log_word(base, other, sizeof other),
+               kv_code_word(KV_E_INPUT_TOO_LARGE));
         vault_inbox_answer(v, base, KV_E_INPUT_TOO_LARGE,
                            "a text and its signature have at most 32 KiB");
     }

@@ -63,7 +63,9 @@ static void on_done(void *ctx, enum kv_code code, const char *detail)
 {
     struct submitted *s = ctx;
     if (s->call == NULL) {
-        kv_log(KV_LOG_INFO, "inbox", "file=%s code=%s", s->name, kv_code_word(code));
+        char word[sizeof s->name];
+        kv_log(KV_LOG_INFO, "inbox", "file=%s code=%s", kv_log_word(s->name, word, sizeof word),
+               kv_code_word(code));
         vault_inbox_answer(s->vault, s->name, code, detail);
     } else if (code != KV_OK) {
         vault_refuse(s->call, code, detail);

@@ -124,6 +124,18 @@ void kv_log(enum kv_log_level level, const char *event, const char *fmt, ...)
     emit(line, len);
 }
 
+const char *kv_log_word(const char *text, char *out, size_t size)
+{
+    size_t len = 0;
+    for (; text[len] != '\0' && len < size - 1; len++) {
+        char c = text[len];
+        bool plain = c > ' ' && c < 0x7f && c != '"' && c != '\'' && c != '=';
+        out[len] = plain ? c : '?';
+    }
+    out[len] = '\0';
+    return out;
+}
+
 void kv_log_err(enum kv_log_level level, const char *event, const struct kv_err *err)
 {
     char cause[128];

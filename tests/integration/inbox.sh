@@ -34,6 +34,9 @@ size=$(record_count)
 sed 's/^rate: .*/rate: 7\/s/' "$W/drop/joined.txt" >"$W/drop/changed.txt"
 drop "$W/drop/changed.txt"
 is "a changed text is refused, and told why" answered changed.txt 'statement.request-differs\|signature.bad\|approval.request-not-open'
+cp "$W/drop/changed.txt" "$W/drop/x code=ok y=\"z\".txt"; drop "$W/drop/x code=ok y=\"z\".txt"
+logged() { grep -q ' inbox file=x?code?ok?y??z?.txt code=[a-z]*\.' "$W/agent.log"; }
+is "a name that looks like other keys is one word in the log" wait_for 15 logged
 as kv-other ln -s /etc/shadow "$I/link"
 as kv-other mkfifo "$I/fifo"
 as kv-other mkdir "$I/dir"

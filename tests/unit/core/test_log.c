@@ -58,6 +58,26 @@ static void a_line_has_level_program_event_and_no_control_characters(void **stat
     free(r);
 }
 
+static void a_word_from_elsewhere_is_no_other_key(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want;
+    } rows[] = {
+        {"", ""},
+        {"req-1.txt", "req-1.txt"},
+        {"a code=ok", "a?code?ok"},
+        {"\"a' b\"", "?a??b?"},
+        {"a\n\x1b[2J\x7f", "a??[2J?"},
+        {"\xc5\x82", "??"},
+        {"0123456789abcdef", "0123456789a"}, /* cut */
+    };
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        char out[12];
+        assert_string_equal(kv_log_word(rows[i].text, out, sizeof out), rows[i].want);
+    }
+}
+
 static void held_lines_leave_together(void **state)
 {
     (void)state;
@@ -102,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_has_level_program_event_and_no_control_characters),
+        cmocka_unit_test(a_word_from_elsewhere_is_no_other_key),
         cmocka_unit_test(held_lines_leave_together),
         cmocka_unit_test(a_reader_that_stands_still_stops_nobody),
     };
