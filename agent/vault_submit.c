@@ -5,10 +5,13 @@
 #include "core/time.h"
 #include "policy/sshsig.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { A_TEXT, A_SIGNATURE, A_NEW_KEY, A_POLICY, A_PRIVATE };
-#define ROWS_MAX 8
+#define ROWS_MAX  8
+#define NAMED_MAX 24 /* grants, and as many integrations: with these an answer stays below 8 KiB   \
+                      */
 
 struct submitted {
     struct call *call; /* NULL: from the inbox */
@@ -17,7 +20,14 @@ struct submitted {
     uint64_t seq;
     char request[KV_ULID_LEN];
     bool repeated;
+    struct kv_buf suspended; /* fields of the answer to `key compromised` */
 };
+
+static void submitted_free(struct submitted *s)
+{
+    kv_buf_clear(&s->suspended);
+    free(s);
+}
 
 /* ---- the answer ---- */
 
@@ -56,7 +66,36 @@ static void answer(struct submitted *s)
             missing_seats(v, r, &fields);
         }
     }
+    kv_buf_add_bytes(&fields, kv_buf_bytes(&s->suspended));
     vault_reply(s->call, &fields);
+}
+
+/* What rests on the key that was just declared bad; this turn suspends it. */
+static void list_suspended(struct submitted *s)
+{
+    const struct kv_state *state = s->vault->state;
+    size_t grants = 0, integrations = 0;
+    char name[KV_ID_LEN + KV_ULID_LEN + 16];
+    kv_message_begin(&s->suspended, "suspended", KV_FIELD_ARRAY);
+    for (size_t i = 0; i < kv_state_grant_count(state); i++) {
+        const struct kv_grant *g = kv_state_grant_at(state, i);
+        if (g->compromised && g->state == KV_GRANT_ACTIVE && grants++ < NAMED_MAX) {
+            int n = snprintf(name, sizeof name, "grant %s of %s", g->id, g->integration->id);
+            assert(n > 0 && (size_t)n < sizeof name);
+            kv_message_str(&s->suspended, "", name);
+        }
+    }
+    for (size_t i = 0; i < kv_state_integration_count(state); i++) {
+        const struct kv_integration *n = kv_state_integration_at(state, i);
+        if (n->compromised && !n->suspended && integrations++ < NAMED_MAX) {
+            int len = snprintf(name, sizeof name, "integration %s", n->id);
+            assert(len > 0 && (size_t)len < sizeof name);
+            kv_message_str(&s->suspended, "", name);
+        }
+    }
+    kv_message_end(&s->suspended);
+    kv_message_number(&s->suspended, "suspendedGrants", grants);
+    kv_message_number(&s->suspended, "suspendedIntegrations", integrations);
 }
 
 static void on_done(void *ctx, enum kv_code code, const char *detail)
@@ -72,7 +111,7 @@ static void on_done(void *ctx, enum kv_code code, const char *detail)
     } else {
         answer(s);
     }
-    free(s);
+    submitted_free(s);
 }
 
 static void failed(struct submitted *s, enum kv_code code, const char *detail)
@@ -281,10 +320,14 @@ static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub
     bool policy =
         strcmp(kv_record_info_get_str(draft.rec, "action"), kv_action_word(KV_ACTION_POLICY)) == 0;
     v->text = policy ? sub->policy : KV_BYTES_NULL;
-    bool strict = kv_event_row(draft.rec->ev)->class == KV_STRICT;
+    const enum kv_event ev = draft.rec->ev; /* the record goes with its writing */
+    bool strict = kv_event_row(ev)->class == KV_STRICT;
     code = vault_record(v, draft.rec, draft.blobs, &s->seq, err);
     v->row_count = 0;
     v->text = KV_BYTES_NULL;
+    if (code == KV_OK && ev == KV_EV_KEY_COMPROMISED) {
+        list_suspended(s);
+    }
     if (code == KV_E_APPR_CHECKPOINT) {
         alarm_checkpoint(v, sub->text);
     }
@@ -359,7 +402,7 @@ static void on_founded(void *ctx, enum kv_code code, const char *detail)
     }
     vault_keep_evidence(s->vault);
     kv_log(KV_LOG_INFO, "founded", "vault=%s", s->vault->name);
-    free(s);
+    submitted_free(s);
 }
 
 static enum kv_code founding_of(struct vault *v, struct kv_err *err)
@@ -416,7 +459,7 @@ static void submit_founding(struct submitted *s, const struct kv_submission *sub
         kv_buf_clear(&missing);
         vault_reply(s->call, &fields);
     }
-    free(s);
+    submitted_free(s);
 }
 
 void vault_call_founding(struct call *call)
@@ -459,6 +502,7 @@ static struct submitted *new_submitted(struct vault *v, struct call *call)
     }
     s->vault = v;
     s->call = call;
+    kv_buf_init(&s->suspended, 8192);
     return s;
 }
 

@@ -72,17 +72,14 @@ static void put_next(const json_t *answer, const char *after)
 static const char nothing_after[] = "Nothing; it is recorded and holds from now on.";
 
 /* What an act leaves to be done. */
-static const char *after_act(struct kv_bytes text)
+static const char *after_act(const json_t *answer)
 {
-    KV_CLEANUP(kv_statement_freep) struct kv_statement *st = NULL;
-    struct kv_err ignored;
-    bool compromised = kv_statement_parse(text, &st, NULL, &ignored) == KV_OK &&
-                       kv_statement_type(st) == KV_STATEMENT_ACT &&
-                       kv_statement_act(st) == KV_ACT_COMPROMISED;
-    return compromised
-               ? "What the key gave since then is suspended now. ksefvault status names each "
-                 "grant and integration, and how it is resumed when it is cleared up."
-               : nothing_after;
+    const json_t *suspended = json_object_get(answer, "suspended"); /* a key was compromised */
+    return suspended == NULL ? nothing_after
+           : json_array_size(suspended) == 0
+               ? "Nothing; it is recorded, and nothing that is in force rests on that key."
+               : "What the key gave since then is suspended now. ksefvault status names each "
+                 "grant and integration, and how it is resumed when it is cleared up.";
 }
 
 static void put_outcome(const json_t *answer, const char *after)
@@ -96,6 +93,11 @@ static void put_outcome(const json_t *answer, const char *after)
         put_text("missing", who);
     }
     cli_put_member("who", answer, "who");
+    cli_put_member("suspended grants", answer, "suspendedGrants");
+    cli_put_member("suspended integrations", answer, "suspendedIntegrations");
+    if (json_array_size(json_object_get(answer, "suspended")) > 0) {
+        cli_put_member("suspended", answer, "suspended");
+    }
     if (cli_str(answer, "next")[0] != '\0') {
         cli_put_member("next", answer, "next");
     } else {
@@ -130,7 +132,7 @@ enum kv_code cli_submit(struct cli *cli, struct kv_bytes text, struct kv_bytes a
     if (!quiet && cli->json) {
         cli_put_json(answer->body);
     } else if (!quiet) {
-        put_outcome(answer->body, after_act(text));
+        put_outcome(answer->body, after_act(answer->body));
     }
     return KV_OK;
 }

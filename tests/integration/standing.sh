@@ -70,6 +70,8 @@ ten "with an approver gone"
 
 kv key compromised "$(key_of cus-01)" --since "$before" --reason "Found copied" --as cus-01 --key "$W/people/cus-01-2" >"$W/told" 2>&1 || die "compromised: $(cat "$W/told")"
 is "who says so is told that things are suspended, and where they are named" grep -q '^next: What the key gave since then is suspended now. ksefvault status' "$W/told"
+equal "… how many they are, and which" "1 1 grant $GRANT of erp-1, integration erp-1" \
+    "$(sed -n 's/^suspended grants: //p; s/^suspended integrations: //p; s/^suspended: //p' "$W/told" | paste -sd' ')"
 is "the grant that it gave is suspended, and the integration that it asked for" wait_for 10 grant_is suspended
 ten_refused "with an approver's key compromised" policy.integration-suspended
 is "… and the status tells it" grep -q 'grant resume' <(kv status)
