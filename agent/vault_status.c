@@ -169,6 +169,72 @@ static void attend_credentials(struct vault *v, struct list *list)
     }
 }
 
+/* ---- who answers for something, and has left ---- */
+
+static const struct {
+    enum kv_key key;
+    enum kv_duty duty;
+    const char *what, *option;
+} owners[] = {
+    {KV_KEY_BUSINESS_OWNER, KV_DUTY_FINANCE, "owner", "business-owner"},
+    {KV_KEY_TECHNICAL_CUSTODIAN, KV_DUTY_CUSTODIAN, "custodian", "custodian"},
+};
+
+/* The owner of row `i` whom `r` names is none any more: her id and what she did. */
+static bool owner_gone(const struct vault *v, const struct kv_request *r, size_t i,
+                       char id[static KV_ID_LEN], const char **what)
+{
+    const struct kv_person *p = kv_state_person(v->state, kv_statement_get(r->text, owners[i].key));
+    if (p == NULL || (p->enabled && p->duty == owners[i].duty)) {
+        return false;
+    }
+    memcpy(id, p->id, KV_ID_LEN);
+    *what = p->enabled ? "has another duty" : "has left";
+    return true;
+}
+
+static bool in_use(const struct vault *v, const struct kv_credential *c)
+{
+    for (size_t i = 0; i < kv_state_grant_count(v->state); i++) {
+        const struct kv_grant *g = kv_state_grant_at(v->state, i);
+        if (g->credential == c && !kv_grant_over(g)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void attend_owners(struct vault *v, struct list *list)
+{
+    char id[KV_ID_LEN], next[160];
+    const char *what;
+    for (size_t i = 0; i < kv_state_integration_count(v->state); i++) {
+        const struct kv_integration *n = kv_state_integration_at(v->state, i);
+        for (size_t k = 0; k < KV_COUNT(owners); k++) {
+            if (owner_gone(v, n->request, k, id, &what)) {
+                int len =
+                    snprintf(next, sizeof next, "`ksefvault integration change %s --%s PERSON`",
+                             n->id, owners[k].option);
+                assert(len > 0 && (size_t)len < sizeof next);
+                attend(list, next, "The %s of integration %s, %s, %s.", owners[k].what, n->id, id,
+                       what);
+            }
+        }
+    }
+    /* a credential keeps its terms; the next one has others */
+    for (size_t i = 0; i < kv_state_credential_count(v->state); i++) {
+        const struct kv_credential *c = kv_state_credential_at(v->state, i);
+        for (size_t k = 0; in_use(v, c) && k < KV_COUNT(owners); k++) {
+            if (owner_gone(v, c->request, k, id, &what)) {
+                attend(list,
+                       "Create the next credential with others, `ksefvault credential generate "
+                       "--help`, and move the grants to it.",
+                       "The %s of credential %s, %s, %s.", owners[k].what, c->id, id, what);
+            }
+        }
+    }
+}
+
 /* Approved, and the slot that shall make the key is not there. */
 static void attend_keys(struct vault *v, struct list *list)
 {
@@ -259,6 +325,7 @@ static void add_attention(struct vault *v, struct kv_buf *out)
         attend_people(v, &list);
         attend_grants(v, &list);
         attend_credentials(v, &list);
+        attend_owners(v, &list);
     }
     kv_message_str(out, "next", list.first[0] == '\0' ? "Nothing." : list.first);
     kv_message_begin(out, "attention", KV_FIELD_ARRAY);

@@ -18,18 +18,30 @@ static enum kv_code exists(const struct kv_judge *j, const char *what, struct kv
                      (const char *)name.ptr);
 }
 
-/* Owner is finance, custodian is custodian. */
+/* Owner is finance, custodian is custodian. A change takes over who was it: the message names the
+ * option, since its author may not have given one. */
+static enum kv_code check_owner(const struct kv_judge *j, const struct kv_statement *st,
+                                enum kv_key key, enum kv_duty duty, const char *what,
+                                const char *option)
+{
+    const struct kv_person *p = kv_state_person(j->s, value(st, key));
+    if (kv_has_duty(j->s, value(st, key), duty)) {
+        return KV_OK;
+    }
+    if (p == NULL) {
+        return unknown(j, what, value(st, key));
+    }
+    return KV_REFUSE(j->err, KV_E_REQ_NAME, "%s %s: name another %s with --%s", p->id,
+                     p->enabled ? "has another duty" : "has left", what, option);
+}
+
 static enum kv_code check_owners(const struct kv_judge *j, const struct kv_statement *st)
 {
-    struct kv_bytes owner = value(st, KV_KEY_BUSINESS_OWNER);
-    struct kv_bytes custodian = value(st, KV_KEY_TECHNICAL_CUSTODIAN);
-    if (!kv_has_duty(j->s, owner, KV_DUTY_FINANCE)) {
-        return unknown(j, "finance person", owner);
-    }
-    if (!kv_has_duty(j->s, custodian, KV_DUTY_CUSTODIAN)) {
-        return unknown(j, "custodian", custodian);
-    }
-    return KV_OK;
+    enum kv_code code = check_owner(j, st, KV_KEY_BUSINESS_OWNER, KV_DUTY_FINANCE, "finance person",
+                                    "business-owner");
+    return code != KV_OK ? code
+                         : check_owner(j, st, KV_KEY_TECHNICAL_CUSTODIAN, KV_DUTY_CUSTODIAN,
+                                       "custodian", "custodian");
 }
 
 static enum kv_code person_enrol(const struct kv_judge *j, const struct kv_statement *st)

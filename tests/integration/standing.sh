@@ -63,6 +63,11 @@ ten "with an approver's key retired"
 # ---- an approver leaves ----
 
 by cus-02 person leave fin-01 --left-on "$(date -u +%F)" --reason "Left" || die "leave"
+is "the status names what nobody owns now, and the command" eval 'kv status | grep -A1 -F "The owner of integration erp-1, fin-01, has left." |
+    grep -qF "ksefvault integration change erp-1 --business-owner PERSON"'
+is "… and the credential" grep -qF "The owner of credential ksef-auth, fin-01, has left." <(kv status)
+isnt "a change that keeps her is refused" by cus-02 integration change erp-1 --purpose "Another" --reason "A test"
+is "… and says who left, and the option" grep -q 'fin-01 has left: name another finance person with --business-owner' "$W/err"
 isnt "who left approves nothing" kv approve "$GRANT" --as fin-01 --key "$W/people/fin-01" --yes
 ten "with an approver gone"
 
