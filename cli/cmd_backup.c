@@ -90,10 +90,17 @@ static bool root_at(void *ctx, uint64_t size, struct kv_hash *out)
     return true;
 }
 
-static enum kv_code replay(void *state, const struct kv_entry *entry, struct kv_err *err)
+struct replay {
+    struct kv_state *state;
+    struct cli_progress progress;
+};
+
+static enum kv_code on_entry(void *ctx, const struct kv_entry *entry, struct kv_err *err)
 {
+    struct replay *replay = ctx;
     struct kv_log_view view = {root_at, (void *)(uintptr_t)entry->tree, entry->covered, UINT64_MAX};
-    return kv_state_apply(state, entry->rec, &entry->blobs, &view, err);
+    cli_progress_at(&replay->progress, entry->rec->seq + 1);
+    return kv_state_apply(replay->state, entry->rec, &entry->blobs, &view, err);
 }
 
 struct good {
@@ -101,19 +108,24 @@ struct good {
 };
 
 /* Every record that it holds is good, and the rules accept it; it is `vault`'s. */
-static enum kv_code judge_copy(const char *ledger, const char *vault, struct good *out,
-                               struct kv_err *err)
+static enum kv_code judge_copy(const struct cli *cli, const char *ledger, const char *vault,
+                               struct good *out, struct kv_err *err)
 {
     KV_CLEANUP(kv_reader_freep) struct kv_reader *reader = NULL;
     KV_CLEANUP(kv_state_freep) struct kv_state *state = kv_state_new();
-    struct kv_verify_options options = {.on_entry = replay, .ctx = state};
+    struct replay replay = {.state = state};
+    struct kv_verify_options options = {.on_entry = on_entry, .ctx = &replay};
     struct kv_verify_result result;
-    if (kv_reader_open(ledger, &reader, err) != KV_OK ||
-        kv_verify(reader, &options, &result, err) != KV_OK) {
+    if (kv_reader_open(ledger, &reader, err) != KV_OK) {
         return err->code;
     }
+    cli_progress_begin(&replay.progress, cli->terminal, "records verified");
+    enum kv_code code = kv_verify(reader, &options, &result, err);
+    cli_progress_end(&replay.progress);
+    if (code != KV_OK) {
+        return code;
+    }
     const struct kv_finding *bad = kv_findings_first(&result.findings);
-    enum kv_code code = KV_OK;
     if (bad != NULL) {
         code = KV_REFUSE(err, KV_E_LEDGER_RECORD, "%.120s: %.160s", bad->file, bad->what);
     } else if (strcmp(kv_state_vault(state), vault) != 0) {
@@ -164,14 +176,14 @@ static enum kv_code copy_parts(const char *from, const char *to, struct kv_err *
     return code;
 }
 
-static enum kv_code make_backup(const struct kv_config *config, const char *part, struct good *good,
-                                struct kv_err *err)
+static enum kv_code make_backup(const struct cli *cli, const struct kv_config *config,
+                                const char *part, struct good *good, struct kv_err *err)
 {
     char ledger[PATH_LEN];
     const char *const sync_argv[] = {"sync", "-f", "--", part, NULL};
     path_of(part, "/ledger", ledger);
     if (make_folder(part, 0700, err) != KV_OK || copy_parts(config->state, part, err) != KV_OK ||
-        judge_copy(ledger, config->vault, good, err) != KV_OK) {
+        judge_copy(cli, ledger, config->vault, good, err) != KV_OK) {
         return err->code;
     }
     return run(sync_argv, err);
@@ -196,7 +208,7 @@ static enum kv_code run_backup(struct cli *cli, struct kv_err *err)
             return err->code;
         }
     }
-    if (make_backup(config, part, &good, err) != KV_OK) {
+    if (make_backup(cli, config, part, &good, err) != KV_OK) {
         return err->code;
     }
     if (rename(part, folder) != 0) {
@@ -282,7 +294,7 @@ static enum kv_code run_restore(struct cli *cli, struct kv_err *err)
     }
     path_of(folder, "/ledger", ledger);
     path_of(config->state, "/ledger/wal/00000000000000000000.seg", records);
-    if (judge_copy(ledger, config->vault, &good, err) != KV_OK) {
+    if (judge_copy(cli, ledger, config->vault, &good, err) != KV_OK) {
         return kv_wrap(err, "the backup is not good; nothing was changed");
     }
     if (lock_ledger(config->state, &lock, err) != KV_OK) {
