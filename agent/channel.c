@@ -297,7 +297,7 @@ static void on_timer(void *ctx)
     channel->busy = true;
     /* a callback may change the list: begin anew after each */
     while (!channel->doomed && (q = due_question(channel, now, &next)) != NULL) {
-        /* a keeper is late only when its module is */
+        /* a keeper is late only when its module or TPM is */
         enum kv_code code = channel->peer == KV_ROLE_KEEPER ? KV_E_TOKEN_TIMEOUT : KV_E_TIMEOUT;
         answer(take_question(channel, q->request), code, "no answer within the deadline",
                KV_BYTES_NULL);

@@ -540,7 +540,7 @@ static void ended(struct kv_child *child, int status)
     } else if (child->ready) {
         /* one that never came up has told why already */
         kv_supervisor_tell(sup, child, child->hangs ? KV_E_TOKEN_TIMEOUT : KV_E_STARTING,
-                           child->hangs ? "the module did not answer" : "restarting");
+                           child->hangs ? "the slot did not answer" : "restarting");
     }
     child->ready = child->hangs = false;
     if (!child->latched) {

@@ -186,9 +186,11 @@ static void on_gone(void *ctx, struct kv_channel *channel)
     }
 }
 
-/* A module that hangs would keep its keeper for good: the supervisor ends and replaces it. */
+/* A module or TPM that hangs would keep its keeper for good: the supervisor ends and replaces it.
+ */
 static void on_keeper_timeout(void *ctx, struct kv_channel *channel)
 {
+    static const char hangs[] = "the slot does not answer; it is started anew";
     struct vault *v = ctx;
     struct kv_err err;
     struct kv_buf body;
@@ -199,7 +201,7 @@ static void on_keeper_timeout(void *ctx, struct kv_channel *channel)
         }
         keeper->ready = false;
         keeper->code = KV_E_TOKEN_TIMEOUT;
-        memcpy(keeper->detail, "the module does not answer; it is started anew", 47);
+        memcpy(keeper->detail, hangs, sizeof hangs);
         kv_log(KV_LOG_ERROR, "slot-hangs", "slot=%s", keeper->slot);
         kv_buf_init(&body, 128);
         kv_message_str(&body, "slot", keeper->slot);

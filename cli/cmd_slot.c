@@ -219,7 +219,7 @@ static enum kv_code run_list(struct cli *cli, struct kv_err *err)
         cli_put_json(object);
         json_decref(object);
     } else if (code == KV_OK) {
-        cli_put_table(rows, columns, "The modules have no slots.");
+        cli_put_table(rows, columns, "There are no slots.");
         put_kept(rows);
     }
     json_decref(rows);
@@ -389,7 +389,7 @@ static enum kv_code run_check(struct cli *cli, struct kv_err *err)
     }
     json_t *rows = json_array();
     if (cli->terminal) {
-        fputs("trying the slot; some modules take a while\n", stderr);
+        fputs("trying the slot; some tokens take a while\n", stderr);
     }
     struct kv_slot_opener opener = {.profile = &slot.profile};
     if (slot.tpm.tcti != NULL) {
@@ -431,7 +431,7 @@ const struct cli_verb cmd_slot[] = {
      .verb = "list",
      .run = run_list,
      .options = list_options,
-     .summary = "The slots of the configured modules and their tokens, and what stays in TPMs.",
+     .summary = "The slots of the configured modules and TPMs, and what stays in the TPMs.",
      .examples = "  ksefvault slot list\n"
                  "  ksefvault slot list --module /usr/lib/softhsm/libsofthsm2.so\n"},
     {.noun = "slot",

@@ -44,7 +44,7 @@ enum kv_frame_op {
     KV_FRAME_CALL,         /* gate → vault: an API call */
     KV_FRAME_SLOT_STATE,   /* vault → keeper: is the slot logged in, what is it */
     KV_FRAME_SLOT_UNLOCK,  /* vault → supervisor: try the slot's PIN source once more */
-    KV_FRAME_SLOT_HANGS,   /* vault → supervisor: the slot's module does not answer */
+    KV_FRAME_SLOT_HANGS,   /* vault → supervisor: the slot's module or TPM does not answer */
     KV_FRAME_STARTING,     /* vault → supervisor: its start takes long, but goes on */
     KV_FRAME_KEY_FIND,     /* vault → keeper: public key and attributes of a key */
     KV_FRAME_KEY_GENERATE, /* vault → keeper */

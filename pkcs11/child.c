@@ -154,8 +154,7 @@ static enum kv_code collect(int fd, int timeout_ms, struct kv_buf *all, struct k
         struct pollfd p = {.fd = fd, .events = POLLIN};
         int ready = left > 0 ? poll(&p, 1, (int)left) : 0;
         if (ready == 0) {
-            return KV_REFUSE(err, KV_E_TOKEN_TIMEOUT, "the module did not answer within %d s",
-                             timeout_ms / 1000);
+            return KV_REFUSE(err, KV_E_TOKEN_TIMEOUT, "no answer within %d s", timeout_ms / 1000);
         }
         uint8_t chunk[4096];
         ssize_t n = ready < 0 ? -1 : read(fd, chunk, sizeof chunk);
@@ -170,7 +169,7 @@ static enum kv_code collect(int fd, int timeout_ms, struct kv_buf *all, struct k
         }
         kv_buf_add(all, chunk, (size_t)n);
         if (all->failed) {
-            return KV_REFUSE(err, KV_E_TOKEN_MODULE, "the module reports too much");
+            return KV_REFUSE(err, KV_E_TOKEN_MODULE, "it reports too much");
         }
     }
 }
