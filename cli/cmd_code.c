@@ -4,6 +4,7 @@
 #include "cli/file.h"
 #include "cli/out.h"
 #include "cli/picture.h"
+#include "core/openssl.h"
 #include "core/time.h"
 #include "ksef/qr.h"
 
@@ -306,11 +307,6 @@ static const struct cli_option verify_options[] = {
     {NULL, NULL, CLI_OPTIONAL, NULL},
 };
 
-static void bio_freep(BIO **bio)
-{
-    BIO_free(*bio);
-}
-
 /* A PEM file becomes DER; DER stays as it is. */
 static enum kv_code to_der(struct kv_buf *file, struct kv_buf *der, struct kv_err *err)
 {
@@ -319,7 +315,7 @@ static enum kv_code to_der(struct kv_buf *file, struct kv_buf *der, struct kv_er
     if (file->len > 0 && file->data[0] != '-') {
         kv_buf_add_bytes(der, kv_buf_bytes(file));
     } else {
-        KV_CLEANUP(bio_freep) BIO *bio = BIO_new_mem_buf(file->data, (int)file->len);
+        KV_CLEANUP(kv_bio_freep) BIO *bio = BIO_new_mem_buf(file->data, (int)file->len);
         if (bio != NULL &&
             PEM_bytes_read_bio(&data, &len, NULL, PEM_STRING_X509, bio, NULL, NULL) == 1) {
             kv_buf_add(der, data, (size_t)len);

@@ -1,5 +1,7 @@
 #include "core/public.h"
 
+#include "core/openssl.h"
+
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
@@ -12,14 +14,6 @@
 #define POINT_LEN  65
 #define SCALAR_LEN 32
 
-static void pkey_freep(EVP_PKEY **p)
-{
-    EVP_PKEY_free(*p);
-}
-static void pkey_ctx_freep(EVP_PKEY_CTX **p)
-{
-    EVP_PKEY_CTX_free(*p);
-}
 static void bn_freep(BIGNUM **p)
 {
     BN_free(*p);
@@ -64,7 +58,7 @@ bool kv_public_from_point(struct kv_bytes point, struct kv_token_key *out)
     uint8_t spki[sizeof p256_head + POINT_LEN];
     memcpy(spki, p256_head, sizeof p256_head);
     memcpy(spki + sizeof p256_head, point.ptr, POINT_LEN);
-    KV_CLEANUP(pkey_freep) EVP_PKEY *pkey = parse(spki, sizeof spki);
+    KV_CLEANUP(kv_pkey_freep) EVP_PKEY *pkey = parse(spki, sizeof spki);
     if (pkey == NULL) { /* not on the curve */
         return false;
     }
@@ -88,8 +82,8 @@ bool kv_public_from_rsa(struct kv_bytes modulus, struct kv_bytes exponent, struc
         return false;
     }
     KV_CLEANUP(param_freep) OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
-    KV_CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    KV_CLEANUP(pkey_freep) EVP_PKEY *pkey = NULL;
+    KV_CLEANUP(kv_pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    KV_CLEANUP(kv_pkey_freep) EVP_PKEY *pkey = NULL;
     if (params == NULL || ctx == NULL || EVP_PKEY_fromdata_init(ctx) <= 0 ||
         EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) <= 0) {
         return false;
@@ -140,8 +134,8 @@ bool kv_public_sig_from_der(struct kv_bytes der, uint8_t out[static 64])
 bool kv_public_verify(const struct kv_token_key *key, enum kv_token_mechanism mechanism,
                       const struct kv_hash *digest, struct kv_bytes sig)
 {
-    KV_CLEANUP(pkey_freep) EVP_PKEY *pkey = parse(key->spki, key->spki_len);
-    KV_CLEANUP(pkey_ctx_freep)
+    KV_CLEANUP(kv_pkey_freep) EVP_PKEY *pkey = parse(key->spki, key->spki_len);
+    KV_CLEANUP(kv_pkey_ctx_freep)
     EVP_PKEY_CTX *ctx = pkey == NULL ? NULL : EVP_PKEY_CTX_new(pkey, NULL);
     bool is_rsa = key->type == KV_TOKEN_RSA_2048;
     if (ctx == NULL || is_rsa != (mechanism != KV_TOKEN_ECDSA) || EVP_PKEY_verify_init(ctx) <= 0 ||

@@ -1,5 +1,7 @@
 #include "core/roots.h"
 
+#include "core/openssl.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -19,10 +21,6 @@ struct kv_roots {
 static void x509_freep(X509 **p)
 {
     X509_free(*p);
-}
-static void bio_freep(BIO **p)
-{
-    (void)BIO_free(*p); /* read-only: nothing to lose */
 }
 static void store_ctx_freep(X509_STORE_CTX **p)
 {
@@ -66,8 +64,8 @@ enum kv_code kv_roots_load(const char *path, struct kv_roots **out, struct kv_er
         return KV_FAIL(err, KV_E_CONFIG, KV_ERRNO, "tpm-roots: cannot read %.100s (%s)", path,
                        strerror(errno));
     }
-    KV_CLEANUP(bio_freep) BIO *in = BIO_new_fd(fd, BIO_CLOSE);
-    KV_CLEANUP(bio_freep) BIO *lines = BIO_new(BIO_f_buffer()); /* a descriptor has no lines */
+    KV_CLEANUP(kv_bio_freep) BIO *in = BIO_new_fd(fd, BIO_CLOSE);
+    KV_CLEANUP(kv_bio_freep) BIO *lines = BIO_new(BIO_f_buffer()); /* a descriptor has no lines */
     if (roots == NULL || in == NULL || lines == NULL || (roots->store = X509_STORE_new()) == NULL) {
         if (in == NULL) {
             kv_close_fdp(&fd);

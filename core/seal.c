@@ -1,5 +1,7 @@
 #include "core/seal.h"
 
+#include "core/openssl.h"
+
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
@@ -17,18 +19,6 @@ struct kv_seal_key {
     uint8_t point[KV_SEAL_POINT_LEN];
 };
 
-static void pkey_freep(EVP_PKEY **p)
-{
-    EVP_PKEY_free(*p);
-}
-static void pkey_ctx_freep(EVP_PKEY_CTX **p)
-{
-    EVP_PKEY_CTX_free(*p);
-}
-static void cipher_ctx_freep(EVP_CIPHER_CTX **p)
-{
-    EVP_CIPHER_CTX_free(*p);
-}
 static void kdf_freep(EVP_KDF **p)
 {
     EVP_KDF_free(*p);
@@ -51,7 +41,7 @@ static OSSL_PARAM text(const char *name, const char *value)
 /* NULL: not a point of the curve (OpenSSL checks). */
 static EVP_PKEY *public_key(struct kv_bytes point)
 {
-    KV_CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    KV_CLEANUP(kv_pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
     EVP_PKEY *pkey = NULL;
     OSSL_PARAM params[] = {text(OSSL_PKEY_PARAM_GROUP_NAME, "P-256"),
                            octets(OSSL_PKEY_PARAM_PUB_KEY, point.ptr, point.len), OSSL_PARAM_END};
@@ -63,8 +53,8 @@ static EVP_PKEY *public_key(struct kv_bytes point)
 
 static bool agree(EVP_PKEY *own, struct kv_bytes point, uint8_t out[static KV_SEAL_SHARED_LEN])
 {
-    KV_CLEANUP(pkey_freep) EVP_PKEY *peer = public_key(point);
-    KV_CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(own, NULL);
+    KV_CLEANUP(kv_pkey_freep) EVP_PKEY *peer = public_key(point);
+    KV_CLEANUP(kv_pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(own, NULL);
     size_t len = KV_SEAL_SHARED_LEN;
     return peer != NULL && ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 &&
            EVP_PKEY_derive_set_peer(ctx, peer) == 1 && EVP_PKEY_derive(ctx, out, &len) == 1 &&
@@ -96,7 +86,7 @@ _Static_assert(sizeof(struct box) == KEY_LEN + IV_LEN, "derived in one piece");
 
 static bool encrypt(const struct box *box, struct kv_bytes aad, struct kv_bytes plain, uint8_t *out)
 {
-    KV_CLEANUP(cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    KV_CLEANUP(kv_cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int n = 0, more = 0;
     return ctx != NULL &&
            EVP_EncryptInit_ex2(ctx, EVP_aes_256_gcm(), box->key, box->iv, NULL) == 1 &&
@@ -109,7 +99,7 @@ static bool encrypt(const struct box *box, struct kv_bytes aad, struct kv_bytes 
 static bool decrypt(const struct box *box, struct kv_bytes aad, struct kv_bytes sealed,
                     uint8_t *out)
 {
-    KV_CLEANUP(cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    KV_CLEANUP(kv_cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     size_t len = sealed.len - TAG_LEN;
     uint8_t tag[TAG_LEN];
     int n = 0, more = 0;

@@ -1,5 +1,7 @@
 #include "ksef/key.h"
 
+#include "core/openssl.h"
+
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
@@ -11,16 +13,6 @@
 #define EC_SPKI_LEN   91 /* P-256, named curve, uncompressed point */
 #define EC_HALF       32
 #define ECDSA_DER_MAX 72
-
-static void pkey_freep(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
-
-static void pkey_ctx_freep(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
-}
 
 const char *kv_ksef_key_word(enum kv_ksef_key type)
 {
@@ -88,7 +80,7 @@ static enum kv_code key_type(EVP_PKEY *key, size_t spki_len, enum kv_ksef_key *o
 enum kv_code kv_ksef_key_type(struct kv_bytes spki, enum kv_ksef_key *out, unsigned *bits,
                               struct kv_err *err)
 {
-    KV_CLEANUP(pkey_freep) EVP_PKEY *key = parse_spki(spki);
+    KV_CLEANUP(kv_pkey_freep) EVP_PKEY *key = parse_spki(spki);
     enum kv_code code = key_type(key, spki.len, out, err);
     if (code == KV_OK && bits != NULL) {
         *bits = (unsigned)EVP_PKEY_get_bits(key);
@@ -123,7 +115,7 @@ enum kv_code kv_ksef_key_ecdsa_der(struct kv_bytes raw, struct kv_buf *out, stru
 static bool verifies(EVP_PKEY *key, enum kv_ksef_key type, const struct kv_hash *digest,
                      struct kv_bytes signature)
 {
-    KV_CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    KV_CLEANUP(kv_pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
     if (ctx == NULL || EVP_PKEY_verify_init(ctx) != 1 ||
         EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) != 1) {
         return false;
@@ -137,7 +129,7 @@ static bool verifies(EVP_PKEY *key, enum kv_ksef_key type, const struct kv_hash 
 enum kv_code kv_ksef_key_verify(struct kv_bytes spki, const struct kv_hash *digest,
                                 struct kv_bytes signature, struct kv_err *err)
 {
-    KV_CLEANUP(pkey_freep) EVP_PKEY *key = parse_spki(spki);
+    KV_CLEANUP(kv_pkey_freep) EVP_PKEY *key = parse_spki(spki);
     enum kv_ksef_key type = KV_KSEF_KEY_EC_P256; /* gcc -O3 does not see that key_type sets it */
     enum kv_code code = key_type(key, spki.len, &type, err);
     if (code != KV_OK) {

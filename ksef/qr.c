@@ -1,6 +1,7 @@
 #include "ksef/qr.h"
 
 #include "core/cursor.h"
+#include "core/openssl.h"
 #include "core/time.h"
 #include "ksef/x509.h"
 
@@ -234,20 +235,10 @@ enum kv_code kv_qr_parse(struct kv_bytes link, struct kv_qr *out, struct kv_err 
 
 /* ---- checking ---- */
 
-static void pkey_freep(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
-
-static void pkey_ctx_freep(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
-}
-
 static bool verifies(EVP_PKEY *key, enum kv_ksef_key type, const struct kv_hash *digest,
                      struct kv_bytes signature)
 {
-    KV_CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    KV_CLEANUP(kv_pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
     if (ctx == NULL || EVP_PKEY_verify_init(ctx) != 1) {
         return false;
     }
@@ -275,7 +266,7 @@ enum kv_code kv_qr_verify(const struct kv_qr *qr, struct kv_bytes certificate, s
         return KV_REFUSE(err, KV_E_CODE_CERTIFICATE, "this is not an Offline certificate");
     }
     const uint8_t *at = info.spki;
-    KV_CLEANUP(pkey_freep) EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)info.spki_len);
+    KV_CLEANUP(kv_pkey_freep) EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)info.spki_len);
     KV_CLEANUP(kv_buf_clear) struct kv_buf der;
     kv_buf_init(&der, KV_KSEF_SIGNATURE_MAX);
     struct kv_bytes signature = kv_bytes(qr->signature, qr->signature_len);

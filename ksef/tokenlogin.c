@@ -1,6 +1,7 @@
 #include "ksef/tokenlogin.h"
 
 #include "core/hash.h"
+#include "core/openssl.h"
 #include "ksef/allowedips.h"
 #include "ksef/authrequest.h"
 #include "ksef/call.h"
@@ -40,15 +41,10 @@ enum kv_code kv_ksef_token_check(struct kv_bytes token, struct kv_bytes referenc
     return KV_OK;
 }
 
-static void pkey_ctx_freep(EVP_PKEY_CTX **p)
-{
-    EVP_PKEY_CTX_free(*p);
-}
-
 /* RSAES-OAEP with SHA-256 for both hashes and an empty label (KSeF API 2.0; RFC 8017 §7.1). */
 static bool encrypt(EVP_PKEY *key, struct kv_bytes plain, uint8_t *out, size_t *len)
 {
-    KV_CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    KV_CLEANUP(kv_pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
     return ctx != NULL && EVP_PKEY_encrypt_init(ctx) == 1 &&
            EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
            EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) == 1 &&

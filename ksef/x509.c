@@ -1,5 +1,6 @@
 #include "ksef/x509.h"
 
+#include "core/openssl.h"
 #include "core/parse.h"
 #include "core/time.h"
 
@@ -14,11 +15,6 @@ void kv_x509_freep(X509 **cert)
 {
     X509_free(*cert);
     *cert = NULL;
-}
-
-static void bio_freep(BIO **bio)
-{
-    (void)BIO_free(*bio); /* memory only */
 }
 
 struct kv_bytes kv_x509_serial(const X509 *cert)
@@ -151,7 +147,7 @@ static bool print_name(BIO *bio, const X509_NAME *name)
 
 enum kv_code kv_x509_issuer_text(const X509 *cert, struct kv_buf *out, struct kv_err *err)
 {
-    KV_CLEANUP(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
+    KV_CLEANUP(kv_bio_freep) BIO *bio = BIO_new(BIO_s_mem());
     if (bio == NULL) {
         return KV_REFUSE(err, KV_E_NO_MEMORY, "out of memory for a name");
     }

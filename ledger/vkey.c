@@ -1,5 +1,7 @@
 #include "ledger/vkey.h"
 
+#include "core/openssl.h"
+
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -10,11 +12,6 @@
 static const uint8_t spki_head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
                                     0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
                                     0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
-
-static void pkey_freep(EVP_PKEY **key)
-{
-    EVP_PKEY_free(*key);
-}
 
 static void md_freep(EVP_MD_CTX **ctx)
 {
@@ -71,7 +68,7 @@ static enum kv_code make(struct kv_bytes name, uint8_t type, struct kv_bytes byt
     }
     memcpy(key.key, bytes.ptr, bytes.len);
     compute_id(&key);
-    KV_CLEANUP(pkey_freep) EVP_PKEY *pkey = load(&key);
+    KV_CLEANUP(kv_pkey_freep) EVP_PKEY *pkey = load(&key);
     if (pkey == NULL) {
         return BAD(err, "the log key is not a public key");
     }
@@ -235,7 +232,7 @@ enum kv_code kv_vkey_verify(const struct kv_vkey *key, struct kv_bytes text, str
             return code;
         }
     }
-    KV_CLEANUP(pkey_freep) EVP_PKEY *pkey = load(key);
+    KV_CLEANUP(kv_pkey_freep) EVP_PKEY *pkey = load(key);
     KV_CLEANUP(md_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     if (pkey == NULL || ctx == NULL ||
         EVP_DigestVerifyInit(ctx, NULL, ed ? NULL : EVP_sha256(), NULL, pkey) != 1 ||

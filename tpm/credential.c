@@ -10,6 +10,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "core/buf.h"
+#include "core/openssl.h"
 #include "core/secret.h"
 
 #define SCALAR_LEN 32
@@ -17,24 +18,11 @@
 #define AES_LEN    16
 #define LABEL      "IDENTITY" /* with its NUL, wherever it is used */
 
-static void pkey_freep(EVP_PKEY **p)
-{
-    EVP_PKEY_free(*p);
-}
-static void pkey_ctx_freep(EVP_PKEY_CTX **p)
-{
-    EVP_PKEY_CTX_free(*p);
-}
-static void cipher_ctx_freep(EVP_CIPHER_CTX **p)
-{
-    EVP_CIPHER_CTX_free(*p);
-}
-
 /* ---- the seed ---- */
 
 static bool seed_rsa(EVP_PKEY *key, struct kv_hash *seed, TPM2B_ENCRYPTED_SECRET *out)
 {
-    KV_CLEANUP(pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    KV_CLEANUP(kv_pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
     char *label = OPENSSL_strdup(LABEL);
     size_t len = sizeof out->secret;
     if (ctx == NULL || EVP_PKEY_encrypt_init(ctx) <= 0 ||
@@ -83,8 +71,8 @@ static void kdf_e(const uint8_t z[static SCALAR_LEN], const uint8_t *own_x, cons
 
 static bool seed_ec(EVP_PKEY *key, struct kv_hash *seed, TPM2B_ENCRYPTED_SECRET *out)
 {
-    KV_CLEANUP(pkey_freep) EVP_PKEY *own = EVP_EC_gen("P-256");
-    KV_CLEANUP(pkey_ctx_freep)
+    KV_CLEANUP(kv_pkey_freep) EVP_PKEY *own = EVP_EC_gen("P-256");
+    KV_CLEANUP(kv_pkey_ctx_freep)
     EVP_PKEY_CTX *ctx = own == NULL ? NULL : EVP_PKEY_CTX_new(own, NULL);
     uint8_t z[SCALAR_LEN], point[POINT_LEN], peer[POINT_LEN];
     TPMS_ECC_POINT sent;
@@ -128,7 +116,7 @@ static bool encrypt(const uint8_t key[static AES_LEN], const uint8_t *plain, siz
                     uint8_t *out)
 {
     static const uint8_t iv[AES_LEN];
-    KV_CLEANUP(cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    KV_CLEANUP(kv_cipher_ctx_freep) EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int n = 0;
     return ctx != NULL && EVP_EncryptInit_ex(ctx, EVP_aes_128_cfb128(), NULL, key, iv) == 1 &&
            EVP_EncryptUpdate(ctx, out, &n, plain, (int)len) == 1 && (size_t)n == len;
@@ -170,7 +158,7 @@ enum kv_code kv_tpm_credential_make(struct kv_bytes endorsement, const TPM2B_NAM
                                     TPM2B_ENCRYPTED_SECRET *seed, struct kv_err *err)
 {
     const unsigned char *at = endorsement.ptr;
-    KV_CLEANUP(pkey_freep) EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)endorsement.len);
+    KV_CLEANUP(kv_pkey_freep) EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)endorsement.len);
     struct kv_hash secret_seed;
     bool good = key != NULL &&
                 (EVP_PKEY_is_a(key, "RSA") ? seed_rsa : seed_ec)(key, &secret_seed, seed) &&
