@@ -54,13 +54,20 @@ void kv_supervisor_tell(struct kv_supervisor *sup, const struct kv_child *child,
 /* The attestor's answer, for the vault. */
 void kv_supervisor_attested(void *sup, uint32_t request, enum kv_code code,
                             const struct kv_attestation *seen, const char *detail);
-/* Touch files as this account from now on: in the keeper's folder root has no rights of its own
- * (the unit leaves out CAP_DAC_OVERRIDE), and a link there must not lead it elsewhere. */
-KV_MUST_USE bool kv_act_as(uid_t uid, gid_t gid);
 /* Open the proxy's user and password; as a PIN's file it must be closed to others. Errors:
  * KV_E_CONFIG. */
 KV_MUST_USE enum kv_code kv_proxy_login_open(const char *source, uid_t owner, int *fd,
                                              struct kv_err *err);
 const char *kv_child_program(enum kv_role role);
+const char *kv_child_account(const struct kv_child *child);
+
+/* ---- slots.c ---- */
+/* Touch files as this account from now on: in the keeper's folder root has no rights of its own
+ * (the unit leaves out CAP_DAC_OVERRIDE), and a link there must not lead it elsewhere. */
+KV_MUST_USE bool kv_act_as(uid_t uid, gid_t gid);
+/* The vault's frames SLOT_UNLOCK, which is answered, and SLOT_HANGS. */
+void kv_supervisor_unlock(struct kv_supervisor *sup, struct kv_channel *channel,
+                          const struct kv_frame *frame);
+void kv_supervisor_slot_hangs(struct kv_supervisor *sup, const struct kv_frame *frame);
 
 #endif
