@@ -8,7 +8,8 @@
  *   vault_call.c     the API's calls: reading, access, repetition, dispatch
  *   vault_memory.c   answers to repeat
  *   vault_start.c    replay, agent.start
- *   vault_submit.c   signed texts; founding
+ *   vault_submit.c   signed texts
+ *   vault_founding.c those of a vault that is not founded yet
  *   vault_inbox.c    signed texts from files
  *   vault_work.c     what an approved request makes the agent do (keys, certificates)
  *   vault_use.c      decisions on uses, and their refusals
@@ -301,10 +302,11 @@ void vault_memory_free(struct vault_memory *memory);
 
 /* ---- vault_submit.c ---- */
 void vault_call_submit(struct call *call);
-void vault_call_founding(struct call *call);
-struct submitted;
 /* A text from the inbox with its signature behind it. */
 void vault_submit_file(struct vault *v, const char *name, struct kv_bytes joined);
+
+/* ---- vault_founding.c ---- */
+void vault_call_founding(struct call *call);
 
 /* ---- vault_inbox.c ---- */
 /* At each turn's end: begin to take texts as soon as they can be judged. */

@@ -1,5 +1,5 @@
-/* Signed texts, from the API and from the inbox; founding. */
-#include "agent/vault.h"
+/* Signed texts, from the API and from the inbox. */
+#include "agent/vault_submit.h"
 
 #include "core/log.h"
 #include "core/time.h"
@@ -10,20 +10,9 @@
 
 enum { A_TEXT, A_SIGNATURE, A_NEW_KEY, A_POLICY, A_PRIVATE };
 #define ROWS_MAX  8
-#define NAMED_MAX 24 /* grants, and as many integrations: with these an answer stays below 8 KiB   \
-                      */
+#define NAMED_MAX 24 /* of each kind: an answer stays below 8 KiB */
 
-struct submitted {
-    struct call *call; /* NULL: from the inbox */
-    struct vault *vault;
-    char name[256]; /* of the file in the inbox */
-    uint64_t seq;
-    char request[KV_ULID_LEN];
-    bool repeated;
-    struct kv_buf suspended; /* fields of the answer to `key compromised` */
-};
-
-static void submitted_free(struct submitted *s)
+void submitted_free(struct submitted *s)
 {
     kv_buf_clear(&s->suspended);
     free(s);
@@ -114,7 +103,7 @@ static void on_done(void *ctx, enum kv_code code, const char *detail)
     submitted_free(s);
 }
 
-static void failed(struct submitted *s, enum kv_code code, const char *detail)
+void submit_refused(struct submitted *s, enum kv_code code, const char *detail)
 {
     on_done(s, code, detail);
 }
@@ -334,164 +323,6 @@ static enum kv_code hand_in(struct submitted *s, const struct kv_submission *sub
     return code == KV_OK ? answer_after(s, strict, err) : code;
 }
 
-/* ---- founding ---- */
-
-static enum kv_code found(struct vault *v, uint64_t *last, struct kv_err *err)
-{
-    static struct kv_founding_record r; /* 64 views: kept off the stack */
-    struct kv_bytes spki = kv_bytes(v->log_key.key, v->log_key.key_len);
-    if (kv_log_found(v->log, &v->log_key, err) != KV_OK) {
-        return err->code;
-    }
-    v->signer_down = v->unsigned_tail = false;
-    enum kv_code code = KV_OK;
-    for (size_t i = 0; code == KV_OK; i++) {
-        kv_founding_record(v->founding, spki, i, &r);
-        if (r.rec == NULL) {
-            break;
-        }
-        code = vault_record(v, r.rec, r.blobs, last, err);
-    }
-    code = code != KV_OK ? code : vault_custody_allows(v, err);
-    if (code != KV_OK) {
-        struct kv_err ignored;
-        if (kv_log_abandon(v->log, &ignored) != KV_OK) {
-            vault_fatal(v, &ignored);
-        }
-        kv_state_free(v->state);
-        v->state = kv_state_new();
-        return code;
-    }
-    vault_started_records(v);
-    *last = kv_log_next_seq(v->log) - 1;
-    kv_founding_free(v->founding);
-    v->founding = NULL;
-    return KV_OK;
-}
-
-/* Without its first checkpoint there is no ledger: what was written is set aside, and we start
- * anew. Whoever handed the last text in is told why before we go. */
-static _Noreturn void unfounded(struct submitted *s, enum kv_code code, const char *detail)
-{
-    struct vault *v = s->vault;
-    struct kv_err err, why;
-    if (kv_log_abandon(v->log, &err) != KV_OK) {
-        kv_log_err(KV_LOG_ERROR, "founding", &err);
-    }
-    failed(s, KV_REFUSE(&why, code, "not founded: %.150s", detail), why.msg);
-    if (v->gate != NULL) {
-        kv_channel_flush(v->gate);
-    }
-    vault_fatal(v, &why);
-}
-
-static void on_founded(void *ctx, enum kv_code code, const char *detail)
-{
-    struct submitted *s = ctx;
-    struct kv_buf fields;
-    if (code != KV_OK) {
-        unfounded(s, code, detail);
-    }
-    if (s->call != NULL) {
-        kv_buf_init(&fields, 1024);
-        kv_message_str(&fields, "state", "founded");
-        kv_message_number(&fields, "record", s->seq);
-        kv_message_str(&fields, "next",
-                       "Create a credential: ksefvault credential generate --help.");
-        vault_reply(s->call, &fields);
-    }
-    vault_keep_evidence(s->vault);
-    kv_log(KV_LOG_INFO, "founded", "vault=%s", s->vault->name);
-    submitted_free(s);
-}
-
-static enum kv_code founding_of(struct vault *v, struct kv_err *err)
-{
-    char text[KV_VKEY_TEXT_LEN];
-    if (v->log_key.type == 0) {
-        const struct keeper *keeper = vault_keeper(v, v->log_slot);
-        return KV_REFUSE(err, KV_E_LEDGER_SIGNER, "slot %s has not made the ledger's key: %.100s",
-                         v->log_slot, keeper == NULL ? "" : keeper->detail);
-    }
-    if (v->founding == NULL) {
-        kv_vkey_format(&v->log_key, text);
-        v->founding = kv_founding_new(v->name, text);
-    }
-    return KV_OK;
-}
-
-/* Refused before anybody signs, not at the last signature. A text that is no policy is refused by
- * the founding itself. */
-static enum kv_code founding_custody(struct vault *v, const struct kv_submission *sub,
-                                     struct kv_err *err)
-{
-    struct kv_ruleset rules;
-    struct kv_err ignored;
-    return sub->policy.len == 0 || kv_ruleset_parse(sub->policy, &rules, &ignored) != KV_OK
-               ? KV_OK
-               : vault_custody_reaches(v, rules.custody_minimum, err);
-}
-
-static void submit_founding(struct submitted *s, const struct kv_submission *sub)
-{
-    struct vault *v = s->vault;
-    struct kv_err err;
-    struct kv_buf missing, fields;
-    if (founding_of(v, &err) != KV_OK || founding_custody(v, sub, &err) != KV_OK ||
-        kv_founding_add(v->founding, sub, kv_time_now_ms(), &err) != KV_OK) {
-        failed(s, err.code, err.msg);
-        return;
-    }
-    if (kv_founding_complete(v->founding)) {
-        if (found(v, &s->seq, &err) != KV_OK) {
-            failed(s, err.code, err.msg);
-        } else {
-            vault_after_cover(v, s->seq, on_founded, s);
-        }
-        return;
-    }
-    if (s->call != NULL) {
-        kv_buf_init(&missing, 4096);
-        kv_buf_init(&fields, 8192);
-        kv_founding_missing(v->founding, &missing);
-        kv_message_str(&fields, "state", "collecting");
-        kv_message_str(&fields, "missing", kv_buf_str(&missing));
-        kv_buf_clear(&missing);
-        vault_reply(s->call, &fields);
-    }
-    submitted_free(s);
-}
-
-void vault_call_founding(struct call *call)
-{
-    struct vault *v = call->vault;
-    struct kv_err err;
-    struct kv_buf fields, missing;
-    const struct keeper *keeper = vault_keeper(v, v->log_slot);
-    char text[KV_VKEY_TEXT_LEN];
-    if (v->log == NULL || kv_log_status(v->log)->state != KV_LOG_EMPTY) {
-        vault_refuse(call, v->log == NULL ? KV_E_STARTING : KV_E_FOUNDED, "this vault is founded");
-        return;
-    }
-    if (founding_of(v, &err) != KV_OK) {
-        vault_refuse(call, err.code, err.msg);
-        return;
-    }
-    kv_vkey_format(&v->log_key, text);
-    kv_buf_init(&missing, 4096);
-    kv_founding_missing(v->founding, &missing);
-    kv_buf_init(&fields, 8192);
-    kv_message_str(&fields, "vault", v->name);
-    kv_message_str(&fields, "logKey", text);
-    kv_message_str(&fields, "logSlot", v->log_slot);
-    kv_message_str(&fields, "custody", keeper == NULL ? "" : keeper->custody);
-    kv_message_str(&fields, "checkpoint", "0 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
-    kv_message_str(&fields, "state", missing.len == 0 ? "empty" : "collecting");
-    kv_message_str(&fields, "missing", kv_buf_str(&missing));
-    kv_buf_clear(&missing);
-    vault_reply(call, &fields);
-}
-
 /* ---- entry points ---- */
 
 static struct submitted *new_submitted(struct vault *v, struct call *call)
@@ -512,7 +343,7 @@ static void submit(struct submitted *s, const struct kv_submission *sub,
     struct vault *v = s->vault;
     struct kv_err err;
     if (v->log == NULL) {
-        failed(s, KV_E_STARTING, "the ledger is being read");
+        submit_refused(s, KV_E_STARTING, "the ledger is being read");
         return;
     }
     const struct kv_log_status *st = kv_log_status(v->log);
@@ -521,12 +352,13 @@ static void submit(struct submitted *s, const struct kv_submission *sub,
         return;
     }
     if (st->state == KV_LOG_DAMAGED || st->state == KV_LOG_NEWER) {
-        failed(s, st->state == KV_LOG_DAMAGED ? KV_E_LEDGER_SAFE : KV_E_LEDGER_NEWER, st->bad_what);
+        submit_refused(s, st->state == KV_LOG_DAMAGED ? KV_E_LEDGER_SAFE : KV_E_LEDGER_NEWER,
+                       st->bad_what);
         return;
     }
     enum kv_code code = hand_in(s, sub, rows, &err);
     if (code != KV_OK) {
-        failed(s, code, err.msg);
+        submit_refused(s, code, err.msg);
     }
 }
 
@@ -565,7 +397,8 @@ void vault_submit_file(struct vault *v, const char *name, struct kv_bytes joined
     size_t n = strlen(name);
     memcpy(s->name, name, n < sizeof s->name ? n : sizeof s->name - 1);
     if (!kv_sshsig_split(joined, &sub.text, &sub.signature)) {
-        failed(s, KV_E_SIG_FORMAT, "the file holds no text with an armoured signature behind it");
+        submit_refused(s, KV_E_SIG_FORMAT,
+                       "the file holds no text with an armoured signature behind it");
         return;
     }
     submit(s, &sub, NULL);
