@@ -16,20 +16,18 @@
 
 #include <stdlib.h>
 
-#define KEEPER_TIMEOUT_MS 20000
-#define POLL_FIRST_MS     250
-#define POLL_MAX_MS       3000
-#define POLL_TOTAL_MS     120000 /* KSeF decides at once as a rule; after this it is an error */
-#define REF_MAX           63
-#define SECRETS_OF_LOGIN  (3 * 16384) /* its three tokens, as long as they may be */
-#define KV_TOGETHER_MAX   256         /* callers who get their leases in one go */
+#define POLL_FIRST_MS    250
+#define POLL_MAX_MS      3000
+#define POLL_TOTAL_MS    120000 /* KSeF decides at once as a rule; after this it is an error */
+#define REF_MAX          63
+#define SECRETS_OF_LOGIN (3 * 16384) /* its three tokens, as long as they may be */
 
 bool login_by_token(const struct login *login)
 {
     return login->who.kind == KV_CRED_TOKEN;
 }
 
-static void free_login(struct login *login)
+void login_free(struct login *login)
 {
     struct vault *v = login->v;
     for (struct login **at = &v->logins; *at != NULL; at = &(*at)->next) {
@@ -93,8 +91,8 @@ enum kv_code login_intent(struct login *login, enum kv_op op, const struct kv_ha
     return code;
 }
 
-static enum kv_code record_outcome(struct login *login, enum kv_out out, enum kv_code why,
-                                   int64_t http, int64_t ksef, struct kv_err *err)
+enum kv_code login_outcome(struct login *login, enum kv_out out, enum kv_code why, int64_t http,
+                           int64_t ksef, struct kv_err *err)
 {
     struct kv_record *rec = kv_record_new(KV_EV_USE_OUTCOME);
     kv_record_set_of(rec, login->intent);
@@ -131,7 +129,7 @@ static void on_failure_durable(void *ctx, enum kv_code code, const char *detail)
     if (login->proven != NULL) {
         login->proven(login->proven_ctx, failure->code, failure->detail);
     }
-    free_login(login);
+    login_free(login);
     free(failure);
 }
 
@@ -142,7 +140,7 @@ void login_end_badly(struct login *login, enum kv_out out, enum kv_code code, co
     kv_timer_disarm(login->timer);
     kv_log(KV_LOG_WARNING, "login-failed", "grant=%s code=%s detail=\"%s\"", login->grant,
            kv_code_word(code), detail);
-    if (login->intent_open && record_outcome(login, out, code, http, ksef, &err) != KV_OK) {
+    if (login->intent_open && login_outcome(login, out, code, http, ksef, &err) != KV_OK) {
         vault_fatal(login->v, &err); /* an intent must have its outcome */
     }
     struct failure *failure = calloc(1, sizeof *failure);
@@ -202,8 +200,8 @@ static void outcome_of_refusal(struct login *login, enum kv_code code,
 {
     struct kv_err err;
     if (login->intent_open &&
-        record_outcome(login, KV_OUT_ERROR, code, (int64_t)field[F_HTTP].number,
-                       (int64_t)field[F_KSEF].number, &err) != KV_OK) {
+        login_outcome(login, KV_OUT_ERROR, code, (int64_t)field[F_HTTP].number,
+                      (int64_t)field[F_KSEF].number, &err) != KV_OK) {
         vault_fatal(login->v, &err); /* an intent must have its outcome */
     }
 }
@@ -272,137 +270,13 @@ void login_ask(struct login *login, enum kv_frame_op op, struct kv_buf *body,
     kv_buf_clear(body);
 }
 
-/* ---- redeemed: the session stands ---- */
-
-static struct vault_session_start start_of(struct login *login)
-{
-    struct vault_session_start start = {.who = &login->who,
-                                        .ctx = login->ctx,
-                                        .via = login->via,
-                                        .reference = login->reference,
-                                        .access = login->access,
-                                        .refresh = login->refresh,
-                                        .access_until = login->access_until,
-                                        .refresh_until = login->refresh_until};
-    login->access = login->refresh = NULL; /* handed over */
-    return start;
-}
-
-/* The session takes the tokens and the callers who still wait. */
-static void hand_over(struct login *login)
-{
-    struct call *calls[KV_TOGETHER_MAX], *call;
-    size_t count = 0;
-    struct vault_session_start start = start_of(login);
-    while (count < KV_TOGETHER_MAX && (call = waiters_next(&login->waiters)) != NULL) {
-        calls[count++] = call;
-    }
-    vault_session_begin(login->v, &start, calls, count);
-    while ((call = waiters_next(&login->waiters)) !=
-           NULL) { /* more than fit: as any who comes now */
-        if (!vault_session_join(call, &login->who, login->ctx)) {
-            vault_refuse_retry(call, KV_E_KSEF_BUSY, "the session was just opened: ask again", 1);
-        }
-    }
-    free_login(login);
-}
-
-/* A session that a crash would leave open is not begun: it is ended at once. Only where the token
- * cannot wrap at all there is none without that. */
-static void on_kept(void *ctx, const struct kv_answer_frame *answer)
-{
-    struct login *login = ctx;
-    struct kv_err err;
-    if (record_outcome(login, KV_OUT_OK, KV_OK, login->redeemed_http, 0, &err) != KV_OK) {
-        vault_fatal(login->v, &err);
-    }
-    if (answer->code == KV_E_TOKEN_MECHANISM) { /* this token can keep nothing: known, and told */
-        kv_log(KV_LOG_WARNING, "session-not-kept", "slot=%s detail=\"%s\"", login->who.slot,
-               answer->detail);
-    }
-    if (answer->code == KV_OK || answer->code == KV_E_TOKEN_MECHANISM) {
-        hand_over(login);
-        return;
-    }
-    struct vault_session_start start = start_of(login);
-    start.unwanted = true;
-    vault_session_begin(login->v, &start, NULL, 0);
-    login_fail(login, answer->code, answer->detail, 1);
-}
-
-/* The refresh token is kept in the slot before anybody has a lease: who starts after a crash ends
- * the session with it. */
-static void keep(struct login *login)
-{
-    struct keeper *keeper = vault_keeper(login->v, login->who.slot);
-    struct kv_err err;
-    struct kv_buf body;
-    kv_buf_init(&body, KV_FRAME_BODY_MAX);
-    vault_add_binding(&body, login->who.terms, login->who.credential, login->reference);
-    kv_message_octets(&body, "secret", kv_secret_bytes(login->refresh));
-    enum kv_code code =
-        keeper == NULL || !keeper->ready
-            ? KV_REFUSE(&err, KV_E_TOKEN_ABSENT, "the slot went away meanwhile")
-            : kv_channel_ask(keeper->channel, KV_FRAME_END_KEEP, kv_buf_bytes(&body), -1,
-                             KEEPER_TIMEOUT_MS, on_kept, login, &err);
-    kv_wipe(body.data, body.cap);
-    kv_buf_clear(&body);
-    if (code != KV_OK) {
-        struct kv_answer_frame failed = {code, err.msg, KV_BYTES_NULL};
-        on_kept(login, &failed);
-    }
-}
-
-static void on_redeemed(void *ctx, const struct kv_answer_frame *answer)
-{
-    struct login *login = ctx;
-    struct kv_field field[KV_FIELDS_MAX];
-    struct kv_err err;
-    if (!login_good_answer(login, answer, field)) {
-        return;
-    }
-    if (field[F_ACCESS].value.len == 0 || field[F_REFRESH].value.len == 0 ||
-        kv_secret_from(field[F_ACCESS].value, &login->access, &err) != KV_OK ||
-        kv_secret_from(field[F_REFRESH].value, &login->refresh, &err) != KV_OK) {
-        login_end_badly(login, KV_OUT_UNKNOWN, KV_E_KSEF_ANSWER, "no tokens in the answer", 0, 0,
-                        0);
-        return;
-    }
-    login->access_until = (int64_t)field[F_ACCESS_UNTIL].number;
-    login->refresh_until = (int64_t)field[F_REFRESH_UNTIL].number;
-    login->redeemed_http = (int64_t)field[F_HTTP].number;
-    keep(login);
-}
-
-static void redeem(void *ctx, enum kv_code code, const char *detail)
-{
-    struct login *login = ctx;
-    struct kv_buf body;
-    (void)code;
-    (void)detail;
-    kv_buf_init(&body, KV_FRAME_BODY_MAX);
-    kv_message_octets(&body, "token", kv_secret_bytes(login->token));
-    login_ask(login, KV_FRAME_KSEF_REDEEM, &body, on_redeemed);
-}
-
-static void begin_redeem(struct login *login)
-{
-    struct kv_err err;
-    login->stage = LOGIN_REDEEMS;
-    if (login_intent(login, KV_OP_SESSION_OPEN, NULL, &err) != KV_OK) {
-        login_fail(login, err.code, err.msg, 1);
-        return;
-    }
-    vault_after_flush(login->v, redeem, login);
-}
-
 /* ---- poll until KSeF has decided ---- */
 
 static void on_proven(void *ctx, enum kv_code code, const char *detail)
 {
     struct login *login = ctx;
     login->proven(login->proven_ctx, code, detail);
-    free_login(login);
+    login_free(login);
 }
 
 static void on_status(void *ctx, const struct kv_answer_frame *answer)
@@ -423,14 +297,14 @@ static void on_status(void *ctx, const struct kv_answer_frame *answer)
     if (!login_good_answer(login, answer, field)) {
         return;
     }
-    if (record_outcome(login, KV_OUT_OK, KV_OK, (int64_t)field[F_HTTP].number,
-                       (int64_t)field[F_KSEF].number, &err) != KV_OK) {
+    if (login_outcome(login, KV_OUT_OK, KV_OK, (int64_t)field[F_HTTP].number,
+                      (int64_t)field[F_KSEF].number, &err) != KV_OK) {
         vault_fatal(login->v, &err);
     }
     if (login->proven != NULL) {
         vault_after_flush(login->v, on_proven, login); /* nobody redeems it: there is no session */
     } else {
-        begin_redeem(login);
+        login_redeem(login);
     }
 }
 
@@ -457,7 +331,7 @@ static void on_timer(void *ctx)
     switch (login->stage) {
     case LOGIN_PROVES: login_begin(login); break;
     case LOGIN_POLLS: poll_status(login); break;
-    case LOGIN_REDEEMS: begin_redeem(login); break;
+    case LOGIN_REDEEMS: login_redeem(login); break;
     }
 }
 
@@ -543,6 +417,6 @@ void vault_logins_clear(struct vault *v)
         if (login->proven != NULL) {
             login->proven(login->proven_ctx, KV_E_STARTING, "the agent stops");
         }
-        free_login(login);
+        login_free(login);
     }
 }

@@ -1,5 +1,6 @@
-/* A login at KSeF under way, for vault_login.c (who waits, polling, redeeming, how it ends) and
- * vault_login_proof.c (the challenge, and what proves to KSeF who we are). */
+/* A login at KSeF under way, for vault_login.c (who waits, polling, how it ends),
+ * vault_login_proof.c (the challenge, and what proves to KSeF who we are) and vault_login_redeem.c
+ * (from there to the session). */
 #ifndef KV_AGENT_VAULT_LOGIN_H
 #define KV_AGENT_VAULT_LOGIN_H
 
@@ -67,6 +68,10 @@ void login_ask(struct login *login, enum kv_frame_op op, struct kv_buf *body,
                kv_channel_answer_fn *fn);
 KV_MUST_USE enum kv_code login_intent(struct login *login, enum kv_op op, const struct kv_hash *dig,
                                       struct kv_err *err);
+/* What became of the open intent. */
+KV_MUST_USE enum kv_code login_outcome(struct login *login, enum kv_out out, enum kv_code why,
+                                       int64_t http, int64_t ksef, struct kv_err *err);
+void login_free(struct login *login);
 /* KSeF has taken the proof under consideration: poll until it has decided. */
 void login_posted(struct login *login);
 bool login_by_token(const struct login *login);
@@ -74,5 +79,9 @@ bool login_by_token(const struct login *login);
 /* ---- vault_login_proof.c ---- */
 /* Get a challenge and prove who we are. */
 void login_begin(struct login *login);
+
+/* ---- vault_login_redeem.c ---- */
+/* KSeF has taken the proof: fetch the tokens; the session takes the callers, and `login` goes. */
+void login_redeem(struct login *login);
 
 #endif
