@@ -229,16 +229,30 @@ static enum kv_code open_tpm(struct keeper *k, const char *state, const char *sl
     return kv_tpm_open(&profile, pin, &k->token, err);
 }
 
-/* The PIN itself, or a sealed one, which `tpm` opens: that way is closed again before there is a
- * module in this process, and the sandbox leaves it shut. */
-static enum kv_code read_pin(const char *tpm, const char *slot, struct kv_secret **out,
-                             struct kv_err *err)
+/* That way is closed again before there is a module in this process, and the sandbox leaves it
+ * shut. */
+static enum kv_code unseal(const char *tpm, const char *state, const struct kv_tpm_pin *sealed,
+                           struct kv_secret **out, struct kv_err *err)
+{
+    char slots[TEXT_MAX + 128];
+    const struct kv_tpm_way way = {.tcti = tpm, .slots = slots};
+    bool fits = kv_config_tpm_folder(state, "", slots, sizeof slots);
+    assert(fits); /* as that of the state does */
+    if (!kv_tpm_tcti_managed(tpm) && mkdir(slots, 0700) != 0 && errno != EEXIST) {
+        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot make the folder %.120s", slots);
+    }
+    return kv_tpm_pin_unseal(&way, sealed, out, err);
+}
+
+/* The PIN itself, or a sealed one, which `tpm` opens. */
+static enum kv_code read_pin(const char *tpm, const char *state, const char *slot,
+                             struct kv_secret **out, struct kv_err *err)
 {
     struct kv_tpm_pin sealed;
     enum kv_code code = tpm[0] == '\0' ? kv_pin_read_fd(KV_FD_PIN, out, err)
                                        : kv_tpm_pin_read_fd(KV_FD_PIN, slot, &sealed, err);
     (void)close(KV_FD_PIN); /* read, and never again */
-    return code == KV_OK && tpm[0] != '\0' ? kv_tpm_pin_unseal(tpm, &sealed, out, err) : code;
+    return code == KV_OK && tpm[0] != '\0' ? unseal(tpm, state, &sealed, out, err) : code;
 }
 
 static enum kv_code open_token(struct keeper *k, const struct kv_field *field, const char *state,
@@ -260,7 +274,7 @@ static enum kv_code open_token(struct keeper *k, const struct kv_field *field, c
         return KV_REFUSE(err, KV_E_TOKEN_LATCHED, "slot %s: its PIN was refused", text[C_SLOT]);
     }
     if (field[C_PROTECTED].number == 0) {
-        enum kv_code read = read_pin(text[C_PIN_TPM], text[C_SLOT], &pin, err);
+        enum kv_code read = read_pin(text[C_PIN_TPM], state, text[C_SLOT], &pin, err);
         if (read != KV_OK) {
             return read;
         }

@@ -116,7 +116,8 @@ static enum kv_code seal(struct cli *cli, const struct slot *slot, struct kv_tpm
         code = slot_pin(cli, slot, "pin", "User PIN of the token", SLOT_ASKED_TWICE, &pin, err);
     }
     if (code == KV_OK) {
-        code = kv_tpm_pin_seal(slot->pin_tpm, slot->name, pcrs, kv_buf_bytes(&spki), pin, out, err);
+        code =
+            kv_tpm_pin_seal(&slot->pin_tpm, slot->name, pcrs, kv_buf_bytes(&spki), pin, out, err);
     }
     kv_buf_clear(&spki);
     if (code == KV_OK) {
@@ -166,7 +167,7 @@ static enum kv_code write_state(struct cli *cli, const struct slot *slot,
     if (hex != NULL && !kv_hash_from_hex(kv_bytes_str(hex), &values)) {
         return KV_REFUSE(err, KV_E_USAGE, "--pcr-digest is 64 hex digits");
     }
-    if (kv_tpm_pin_message(slot->pin_tpm, sealed, hex == NULL ? NULL : &values, message, err) !=
+    if (kv_tpm_pin_message(&slot->pin_tpm, sealed, hex == NULL ? NULL : &values, message, err) !=
             KV_OK ||
         cli_file_write(out, kv_bytes(message, sizeof message), err) != KV_OK) {
         return err->code;
@@ -352,7 +353,7 @@ static enum kv_code run_change(struct cli *cli, struct kv_err *err)
         json_t *object = json_pack("{s:s}", "slot", name);
         cli_put_json(object);
         json_decref(object);
-    } else if (slot.pin_tpm != NULL) {
+    } else if (slot.pin_tpm.tcti != NULL) {
         cli_say(
             "The PIN of slot %s is changed.\nnext, before the agent is started: `ksefvault slot "
             "seal-pin %s --replace`\n",

@@ -57,9 +57,11 @@ enum kv_code slot_take(const struct kv_config *config, const struct kv_config_sl
                          .account = {.uid = getuid(), .gid = getgid()},
                          .name = from->name,
                          .pin_source = from->pin,
-                         .pin_tpm = kv_config_pin_tpm(from)};
+                         .pin_tpm = {.tcti = kv_config_pin_tpm(from), .slots = out->tpm_slots}};
     int n = snprintf(out->lock_dir, sizeof out->lock_dir, "%s/keeper", config->state);
-    if (n < 0 || n >= (int)sizeof out->lock_dir || from->environment_count > SLOT_ENVIRONMENT_MAX) {
+    if (n < 0 || n >= (int)sizeof out->lock_dir ||
+        !kv_config_tpm_folder(config->state, "", out->tpm_slots, sizeof out->tpm_slots) ||
+        from->environment_count > SLOT_ENVIRONMENT_MAX) {
         return KV_REFUSE(err, KV_E_CONFIG, "slot %s: a path or the environment is too long",
                          from->name);
     }
@@ -106,7 +108,7 @@ static enum kv_code from_source(const char *source, uid_t owner, struct kv_secre
 
 enum kv_code slot_check_sealed(const struct slot *slot, struct kv_err *err)
 {
-    return slot->pin_tpm != NULL
+    return slot->pin_tpm.tcti != NULL
                ? KV_OK
                : KV_REFUSE(err, KV_E_CONFIG,
                            "the configuration of slot %s says pin: %.40s; for a sealed one it must "
@@ -131,7 +133,7 @@ static enum kv_code from_seal(const struct slot *slot, struct kv_secret **out, s
 {
     struct kv_tpm_pin sealed;
     enum kv_code code = slot_sealed(slot, &sealed, err);
-    return code == KV_OK ? kv_tpm_pin_unseal(slot->pin_tpm, &sealed, out, err) : code;
+    return code == KV_OK ? kv_tpm_pin_unseal(&slot->pin_tpm, &sealed, out, err) : code;
 }
 
 /* A new PIN is typed twice: nobody could log in with a typing error. */
@@ -199,8 +201,9 @@ enum kv_code slot_pin(const struct cli *cli, const struct slot *slot, const char
     }
     if (asks == SLOT_CONFIGURED && getuid() == 0 &&
         strcmp(slot->pin_source, KV_CONFIG_PIN_PROMPT) != 0) {
-        return slot->pin_tpm != NULL ? from_seal(slot, out, err)
-                                     : from_source(slot->pin_source, slot->account.uid, out, err);
+        return slot->pin_tpm.tcti != NULL
+                   ? from_seal(slot, out, err)
+                   : from_source(slot->pin_source, slot->account.uid, out, err);
     }
     return from_terminal(prompt, asks == SLOT_ASKED_TWICE, out, err);
 }

@@ -22,7 +22,8 @@ struct slot {
     char lock_dir[SLOT_PATH_MAX];
     const char *name;
     const char *pin_source;
-    const char *pin_tpm; /* the way to the TPM that its PIN is sealed in; NULL: not sealed */
+    struct kv_tpm_way pin_tpm; /* that its PIN is sealed in; tcti NULL: not sealed */
+    char tpm_slots[SLOT_PATH_MAX + 80];
 };
 
 /* Fill *out from the configuration; it must stay where it is. Root gets the keeper's account, and

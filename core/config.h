@@ -72,7 +72,8 @@ const char *kv_config_pin_tpm(const struct kv_config_slot *slot);
  * False: it does not fit. */
 bool kv_config_prompt_path(const struct kv_config *config, const char *slot, char *out,
                            size_t size);
-/* The folder of a TPM slot's key files; false: it does not fit. */
+/* The folder of a TPM slot's key files; of slot "", the one that those of all lie in. False: it
+ * does not fit. */
 bool kv_config_tpm_folder(const char *state, const char *slot, char *out, size_t size);
 
 #endif

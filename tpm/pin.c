@@ -181,6 +181,26 @@ static enum kv_code as_of_pin(enum kv_code code, const struct kv_err *why, struc
     return kv_err_set(err, code, why->cause, why->origin, "%s", why->msg);
 }
 
+static enum kv_code take(const struct kv_tpm_way *way, struct kv_tpm_turn *turn,
+                         struct kv_tpm_chip *chip, struct kv_err *err)
+{
+    bool alone; /* nothing is taken up again here */
+    *turn = (struct kv_tpm_turn){.fd = -1};
+    *chip = (struct kv_tpm_chip){.primary = ESYS_TR_NONE, .session = ESYS_TR_NONE};
+    enum kv_code code =
+        kv_tpm_tcti_managed(way->tcti) ? KV_OK : kv_tpm_turn_open(AT_FDCWD, way->slots, turn, err);
+    if (code == KV_OK) {
+        code = kv_tpm_turn_take(turn, &alone, err);
+    }
+    return code == KV_OK ? kv_tpm_chip_open(way->tcti, chip, err) : code;
+}
+
+static void let_go(struct kv_tpm_turn *turn, struct kv_tpm_chip *chip)
+{
+    kv_tpm_chip_clear(chip);
+    kv_close_fdp(&turn->fd);
+}
+
 static void template_of(const struct kv_tpm_pin *pin, TPM2B_PUBLIC *out)
 {
     kv_tpm_sealed_template(PURPOSE, pin->slot, out);
@@ -211,11 +231,12 @@ static enum kv_code seal(struct kv_tpm_chip *chip, const struct kv_secret *secre
     return code;
 }
 
-enum kv_code kv_tpm_pin_seal(const char *tcti, const char *slot, const char *pcrs,
+enum kv_code kv_tpm_pin_seal(const struct kv_tpm_way *way, const char *slot, const char *pcrs,
                              struct kv_bytes authority, const struct kv_secret *pin,
                              struct kv_tpm_pin *out, struct kv_err *err)
 {
     struct kv_tpm_pin made = {.slot = ""};
+    struct kv_tpm_turn turn;
     struct kv_tpm_chip chip;
     struct kv_token_key key;
     struct kv_err why = {.msg = ""};
@@ -240,11 +261,11 @@ enum kv_code kv_tpm_pin_seal(const char *tcti, const char *slot, const char *pcr
         }
         memcpy(made.authority, authority.ptr + SPKI_LEN - KV_TPM_POINT_LEN, KV_TPM_POINT_LEN);
     }
-    enum kv_code code = kv_tpm_chip_open(tcti, &chip, &why);
+    enum kv_code code = take(way, &turn, &chip, &why);
     if (code == KV_OK) {
         code = seal(&chip, pin, &made, &why);
     }
-    kv_tpm_chip_clear(&chip);
+    let_go(&turn, &chip);
     if (code != KV_OK) {
         return as_of_pin(code, &why, err);
     }
@@ -313,12 +334,13 @@ static enum kv_code check_object(const struct kv_tpm_chip *chip, const struct kv
                            pin->slot);
 }
 
-enum kv_code kv_tpm_pin_unseal(const char *tcti, const struct kv_tpm_pin *pin,
+enum kv_code kv_tpm_pin_unseal(const struct kv_tpm_way *way, const struct kv_tpm_pin *pin,
                                struct kv_secret **out, struct kv_err *err)
 {
+    struct kv_tpm_turn turn;
     struct kv_tpm_chip chip;
     struct kv_err why = {.msg = ""};
-    enum kv_code code = kv_tpm_chip_open(tcti, &chip, &why);
+    enum kv_code code = take(way, &turn, &chip, &why);
     if (code == KV_OK) {
         code = check_object(&chip, pin, &why);
     }
@@ -327,16 +349,17 @@ enum kv_code kv_tpm_pin_unseal(const char *tcti, const struct kv_tpm_pin *pin,
         code = pin->pcrs[0] == '\0' ? kv_tpm_chip_unseal(&chip, &pin->blob, &no_auth, out, &why)
                                     : unseal_by_pcrs(&chip, pin, out, &why);
     }
-    kv_tpm_chip_clear(&chip);
+    let_go(&turn, &chip);
     return code == KV_OK ? KV_OK : as_of_pin(code, &why, err);
 }
 
 /* ---- approvals ---- */
 
-enum kv_code kv_tpm_pin_message(const char *tcti, const struct kv_tpm_pin *pin,
+enum kv_code kv_tpm_pin_message(const struct kv_tpm_way *way, const struct kv_tpm_pin *pin,
                                 const struct kv_hash *values,
                                 uint8_t out[static KV_TPM_MESSAGE_LEN], struct kv_err *err)
 {
+    struct kv_tpm_turn turn;
     struct kv_tpm_chip chip;
     struct kv_err why = {.msg = ""};
     struct kv_hash state;
@@ -347,12 +370,12 @@ enum kv_code kv_tpm_pin_message(const char *tcti, const struct kv_tpm_pin *pin,
                          "the PIN of slot '%s' is sealed to the TPM alone, not to its PCRs",
                          pin->slot);
     }
-    enum kv_code code = kv_tpm_chip_open(tcti, &chip, &why);
+    enum kv_code code = take(way, &turn, &chip, &why);
     if (code == KV_OK) {
         code = kv_tpm_pcrs_begin(&chip, pin->pcrs, TPM2_SE_TRIAL, values, &session, &state, &why);
         kv_tpm_chip_flush(&chip, &session);
     }
-    kv_tpm_chip_clear(&chip);
+    let_go(&turn, &chip);
     if (code != KV_OK) {
         return as_of_pin(code, &why, err);
     }

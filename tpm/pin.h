@@ -8,6 +8,12 @@
 #include "core/token.h"
 #include "tpm/pcr.h"
 
+/* The TPM that PINs are sealed in. Borrowed strings. */
+struct kv_tpm_way {
+    const char *tcti;
+    const char *slots; /* the folder that those of TPM slots lie in: one works at a time */
+};
+
 #define KV_TPM_PIN_LEN       128 /* bytes that a TPM seals (MAX_SYM_DATA) */
 #define KV_TPM_APPROVALS_MAX 8   /* the oldest gives way to a ninth */
 /* What the authority signs: the state of the PCRs, then for which slot. */
@@ -42,17 +48,20 @@ KV_MUST_USE enum kv_code kv_tpm_pin_write(const char *path, const struct kv_tpm_
 /* Seal `pin` for `slot`. `pcrs` (NULL: the TPM alone) with the authority's SubjectPublicKeyInfo,
  * P-256. Errors: KV_E_LIMIT (PIN), KV_E_INPUT_VALUE (PCRs, authority), KV_E_PIN_TPM, KV_E_TOKEN….
  */
-KV_MUST_USE enum kv_code kv_tpm_pin_seal(const char *tcti, const char *slot, const char *pcrs,
-                                         struct kv_bytes authority, const struct kv_secret *pin,
-                                         struct kv_tpm_pin *out, struct kv_err *err);
+KV_MUST_USE enum kv_code kv_tpm_pin_seal(const struct kv_tpm_way *way, const char *slot,
+                                         const char *pcrs, struct kv_bytes authority,
+                                         const struct kv_secret *pin, struct kv_tpm_pin *out,
+                                         struct kv_err *err);
 /* *out is owned by the caller. The TPM is let go before this returns. Errors: KV_E_PIN_TPM,
  * _FOREIGN, _OTHER, _DAMAGED, _PCRS, _APPROVAL, KV_E_TOKEN…. */
-KV_MUST_USE enum kv_code kv_tpm_pin_unseal(const char *tcti, const struct kv_tpm_pin *pin,
-                                           struct kv_secret **out, struct kv_err *err);
+KV_MUST_USE enum kv_code kv_tpm_pin_unseal(const struct kv_tpm_way *way,
+                                           const struct kv_tpm_pin *pin, struct kv_secret **out,
+                                           struct kv_err *err);
 
 /* The text to sign for the PCRs as they are, or for values with this SHA-256 (NULL: as they are).
  * Errors: KV_E_INPUT_VALUE (not bound to PCRs), KV_E_PIN_TPM, KV_E_TOKEN…. */
-KV_MUST_USE enum kv_code kv_tpm_pin_message(const char *tcti, const struct kv_tpm_pin *pin,
+KV_MUST_USE enum kv_code kv_tpm_pin_message(const struct kv_tpm_way *way,
+                                            const struct kv_tpm_pin *pin,
                                             const struct kv_hash *values,
                                             uint8_t out[static KV_TPM_MESSAGE_LEN],
                                             struct kv_err *err);

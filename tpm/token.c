@@ -221,7 +221,7 @@ static enum kv_code open_chip(struct kv_tpm_token *token, const char *tcti, stru
 {
     bool alone;
     enum kv_code code =
-        kv_tpm_tcti_managed(tcti) ? KV_OK : kv_tpm_turn_open(token->dir, &token->turn, err);
+        kv_tpm_tcti_managed(tcti) ? KV_OK : kv_tpm_turn_open(token->dir, "..", &token->turn, err);
     if (code == KV_OK) {
         code = kv_tpm_turn_take(&token->turn, &alone, err);
     }
@@ -460,7 +460,11 @@ static enum kv_code change_pin(struct kv_tpm_token *token, const struct kv_secre
     struct kv_bytes part[T_COUNT];
     enum kv_code code = read_token(token->dir, &file, part, err);
     if (code == KV_OK) {
+        code = kv_tpm_enter(token, err);
+    }
+    if (code == KV_OK) {
         code = make_login(token, token->base.info.label, pin, &halves, err);
+        kv_tpm_leave(token);
     }
     if (code == KV_OK) {
         part[T_PUBLIC] = kv_bytes(halves.public, halves.public_len);

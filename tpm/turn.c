@@ -5,21 +5,32 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define FILE_NAME "../.turn" /* no slot's name begins with a dot */
+#define FILE_NAME ".turn" /* no slot's name begins with a dot */
 #define STEP_MS   2
 
-enum kv_code kv_tpm_turn_open(int dir, struct kv_tpm_turn *out, struct kv_err *err)
+enum kv_code kv_tpm_turn_open(int dir, const char *slots, struct kv_tpm_turn *out,
+                              struct kv_err *err)
 {
+    struct stat st;
+    out->fd = -1;
     /* not the process's number: after a reset of the machine another may have it */
     if (getrandom(out->mark, sizeof out->mark, 0) != (ssize_t)sizeof out->mark) {
         return KV_FAIL(err, KV_E_IO, KV_ERRNO, "no random numbers");
     }
-    out->fd = openat(dir, FILE_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
-    return out->fd < 0 ? KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open the lock of the TPM's slots")
-                       : KV_OK;
+    KV_CLEANUP(kv_close_fdp) int folder = openat(dir, slots, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    /* what root, with a PIN to seal, made here the keeper could not open */
+    bool own = folder >= 0 && fstat(folder, &st) == 0 && st.st_uid == geteuid();
+    if (folder >= 0) {
+        int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | (own ? O_CREAT : 0);
+        out->fd = openat(folder, FILE_NAME, flags, 0600);
+    }
+    return out->fd >= 0 || (errno == ENOENT && !own)
+               ? KV_OK
+               : KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open the lock of the TPM's slots");
 }
 
 enum kv_code kv_tpm_turn_take(const struct kv_tpm_turn *turn, bool *alone, struct kv_err *err)

@@ -1,7 +1,7 @@
-/* Turns at a chip that nobody manages (swtpm, /dev/tpm0). Several slots may lie in one, each with a
- * process of its own, and each start empties the chip of what the others have loaded. So one works
- * at a time, under a lock beside the slots' folders; and who finds there that another worked since
- * knows that nothing in the chip is his any more, and begins anew. */
+/* Turns at a chip that nobody manages (swtpm). Several slots may lie in one, and the PINs of
+ * others, each with a process of its own, and each start empties the chip of what the others have
+ * loaded. So one works at a time, under a lock beside the slots' folders; and who finds there that
+ * another worked since knows that nothing in the chip is his any more, and begins anew. */
 #ifndef KV_TPM_TURN_H
 #define KV_TPM_TURN_H
 
@@ -14,8 +14,10 @@ struct kv_tpm_turn {
     uint8_t mark[16]; /* stands in the file while nobody else worked since */
 };
 
-/* For the slot whose folder is `dir`. out->fd is closed by the caller. Error: KV_E_IO. */
-KV_MUST_USE enum kv_code kv_tpm_turn_open(int dir, struct kv_tpm_turn *out, struct kv_err *err);
+/* `slots`, seen from `dir`, is the folder that those of the slots lie in. Where there is none there
+ * are no others. out->fd is closed by the caller, which ends the turn. Error: KV_E_IO. */
+KV_MUST_USE enum kv_code kv_tpm_turn_open(int dir, const char *slots, struct kv_tpm_turn *out,
+                                          struct kv_err *err);
 /* Wait for our turn. *alone: nobody else worked since our last one. Errors: KV_E_TOKEN_IN_USE after
  * KV_TPM_TURN_WAIT_MS, KV_E_IO. */
 KV_MUST_USE enum kv_code kv_tpm_turn_take(const struct kv_tpm_turn *turn, bool *alone,

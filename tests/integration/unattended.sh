@@ -65,6 +65,8 @@ becomes "the agent starts unattended" ready
 is "… and gives a session" session $NIP
 held() { grep tcti-swtpm "/proc/$(agent_child keeper)/maps"; }
 isnt "… and its keeper has let the TPM go" held
+turn() { [ "$(stat -c '%s %U' "$W/state/keeper/tpm/.turn")" = '16 ksefvault-keeper' ]; }
+is "… which it had in its turn" turn
 cp "$sealed" "$W/pin/good"
 
 tpm_stop; again

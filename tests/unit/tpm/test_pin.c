@@ -46,11 +46,18 @@ static size_t authority_signs(struct authority *a, struct kv_bytes message, uint
     return len;
 }
 
+static const struct kv_tpm_way *way(const struct swtpm *tpm)
+{
+    static struct kv_tpm_way way;
+    way = (struct kv_tpm_way){.tcti = tpm->tcti, .slots = tpm->dir};
+    return &way;
+}
+
 static enum kv_code seal(struct swtpm *tpm, const char *pcrs, struct kv_bytes authority,
                          struct kv_tpm_pin *out)
 {
     struct kv_err err;
-    return kv_tpm_pin_seal(tpm->tcti, "main", pcrs, authority, tpm->pin, out, &err);
+    return kv_tpm_pin_seal(way(tpm), "main", pcrs, authority, tpm->pin, out, &err);
 }
 
 static enum kv_code approve(struct kv_tpm_pin *pin, struct authority *by, struct kv_bytes message)
@@ -63,7 +70,7 @@ static enum kv_code approve(struct kv_tpm_pin *pin, struct authority *by, struct
 static enum kv_code opens(struct swtpm *tpm, const struct kv_tpm_pin *pin)
 {
     struct kv_secret *out = NULL;
-    enum kv_code code = kv_tpm_pin_unseal(tpm->tcti, pin, &out, NULL);
+    enum kv_code code = kv_tpm_pin_unseal(way(tpm), pin, &out, NULL);
     assert_int_equal(code == KV_OK, out != NULL);
     assert_true(out == NULL || kv_bytes_is(kv_secret_bytes(out), USER_PIN));
     kv_secret_free(out);
@@ -111,7 +118,7 @@ static void a_file_is_read_whole_or_not_at_all(void **state)
     uint8_t message[KV_TPM_MESSAGE_LEN];
     authority_init(&own, "P-256");
     assert_int_equal(seal(tpm, PCRS, kv_buf_bytes(&own.spki), &pin), KV_OK);
-    assert_int_equal(kv_tpm_pin_message(tpm->tcti, &pin, NULL, message, NULL), KV_OK);
+    assert_int_equal(kv_tpm_pin_message(way(tpm), &pin, NULL, message, NULL), KV_OK);
     assert_int_equal(approve(&pin, &own, kv_bytes(message, sizeof message)), KV_OK);
     kv_buf_init(&file, KV_TPM_FILE_MAX);
     kv_buf_init(&second, KV_TPM_FILE_MAX);
@@ -203,10 +210,10 @@ static void what_a_tpm_cannot_seal_is_said_before_it_is_asked(void **state)
     memset(text, '7', sizeof text);
     text[KV_TPM_PIN_LEN + 1] = '\0';
     struct kv_secret *longer = secret(text);
-    assert_int_equal(kv_tpm_pin_seal(tpm->tcti, "main", NULL, KV_BYTES_NULL, longer, &pin, NULL),
+    assert_int_equal(kv_tpm_pin_seal(way(tpm), "main", NULL, KV_BYTES_NULL, longer, &pin, NULL),
                      KV_E_LIMIT);
     kv_secret_shrink(longer, KV_TPM_PIN_LEN);
-    assert_int_equal(kv_tpm_pin_seal(tpm->tcti, "main", NULL, KV_BYTES_NULL, longer, &pin, NULL),
+    assert_int_equal(kv_tpm_pin_seal(way(tpm), "main", NULL, KV_BYTES_NULL, longer, &pin, NULL),
                      KV_OK);
     kv_secret_free(longer);
     authority_clear(&own);
@@ -226,8 +233,8 @@ static void each_refusal_leaves_the_chip_empty(void **state)
     authority_init(&wrong, "P-256");
     assert_int_equal(seal(tpm, NULL, KV_BYTES_NULL, &bare), KV_OK);
     assert_int_equal(seal(tpm, PCRS, kv_buf_bytes(&own.spki), &pin), KV_OK);
-    assert_int_equal(kv_tpm_pin_message(tpm->tcti, &bare, NULL, message, NULL), KV_E_INPUT_VALUE);
-    assert_int_equal(kv_tpm_pin_message(tpm->tcti, &pin, NULL, message, NULL), KV_OK);
+    assert_int_equal(kv_tpm_pin_message(way(tpm), &bare, NULL, message, NULL), KV_E_INPUT_VALUE);
+    assert_int_equal(kv_tpm_pin_message(way(tpm), &pin, NULL, message, NULL), KV_OK);
     assert_int_equal(left(tpm), 0);
     for (int i = 0; i < 2; i++) {
         pin.approval_count = 0;
@@ -279,7 +286,7 @@ static void the_chip_holds_to_it_whoever_asks(void **state)
     authority_init(&wrong, "P-256");
     assert_int_equal(seal(tpm, PCRS, kv_buf_bytes(&own.spki), &pin), KV_OK);
     assert_int_equal(seal(tpm, PCRS, kv_buf_bytes(&wrong.spki), &other), KV_OK);
-    assert_int_equal(kv_tpm_pin_message(tpm->tcti, &other, NULL, message, NULL), KV_OK);
+    assert_int_equal(kv_tpm_pin_message(way(tpm), &other, NULL, message, NULL), KV_OK);
     assert_int_equal(approve(&other, &wrong, kv_bytes(message, sizeof message)), KV_OK);
     approval = other.approval[0];
     memcpy(ref.buffer, message + KV_HASH_LEN, KV_HASH_LEN);
@@ -348,7 +355,7 @@ static void the_last_eight_approvals_are_kept(void **state)
     assert_int_equal(seal(tpm, PCRS, kv_buf_bytes(&own.spki), &pin), KV_OK);
     for (uint8_t i = 0; i < KV_COUNT(message); i++) {
         const struct kv_hash values = {.b = {i}};
-        assert_int_equal(kv_tpm_pin_message(tpm->tcti, &pin, &values, message[i], NULL), KV_OK);
+        assert_int_equal(kv_tpm_pin_message(way(tpm), &pin, &values, message[i], NULL), KV_OK);
         assert_int_equal(approve(&pin, &own, kv_bytes(message[i], KV_TPM_MESSAGE_LEN)), KV_OK);
     }
     /* the same state once more takes nobody's place */

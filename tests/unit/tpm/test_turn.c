@@ -1,6 +1,7 @@
 /* Two slots in one chip that has no resource manager, each with a process of its own. */
 #include "core/public.h"
 #include "tests/unit/tpm/swtpm.h"
+#include "tpm/pin.h"
 #include "tpm/session.h"
 
 #include <fcntl.h>
@@ -83,6 +84,9 @@ static int work(const struct swtpm *tpm, const char *folder)
             code = use(token, start == 0, &err);
         }
         kv_token_close(token);
+        if (code == KV_OK) {
+            code = kv_tpm_change_pin(&profile, tpm->pin, tpm->pin, &err);
+        }
         if (code != KV_OK) {
             (void)fprintf(stderr, "%s: %s: %s\n", folder, kv_code_word(code), err.msg);
             return 1;
@@ -91,12 +95,39 @@ static int work(const struct swtpm *tpm, const char *folder)
     return 0;
 }
 
-static void two_processes_work_in_one_chip_at_once(void **state)
+/* What the keepers of PKCS#11 slots do at each start, whose PINs are sealed in the same chip. */
+static enum kv_code seals(const struct swtpm *tpm, int rounds, struct kv_err *err)
+{
+    const struct kv_tpm_way way = {.tcti = tpm->tcti, .slots = tpm->dir};
+    struct kv_tpm_pin sealed;
+    enum kv_code code = kv_tpm_pin_seal(&way, "other", NULL, KV_BYTES_NULL, tpm->pin, &sealed, err);
+    for (int i = 0; i < rounds && code == KV_OK; i++) {
+        KV_CLEANUP(kv_secret_freep) struct kv_secret *out = NULL;
+        code = kv_tpm_pin_unseal(&way, &sealed, &out, err);
+    }
+    return code;
+}
+
+static void start_sealing(const struct swtpm *tpm, pid_t *pid)
+{
+    *pid = fork();
+    assert_true(*pid >= 0);
+    if (*pid == 0) {
+        struct kv_err err = {.msg = ""};
+        enum kv_code code = seals(tpm, 2 * ROUNDS, &err);
+        if (code != KV_OK) {
+            (void)fprintf(stderr, "seal: %s: %s\n", kv_code_word(code), err.msg);
+        }
+        _exit(code == KV_OK ? 0 : 1);
+    }
+}
+
+static void processes_work_in_one_chip_at_once(void **state)
 {
     (void)state;
     struct swtpm *tpm = swtpm_new();
-    static char folder[3][160];
-    pid_t pid[KV_COUNT(folder)];
+    static char folder[2][160];
+    pid_t pid[2 * KV_COUNT(folder)];
     for (size_t i = 0; i < KV_COUNT(folder); i++) {
         char name[8];
         (void)snprintf(name, sizeof name, "slot-%zu", i);
@@ -108,8 +139,9 @@ static void two_processes_work_in_one_chip_at_once(void **state)
         if (pid[i] == 0) {
             _exit(work(tpm, folder[i]));
         }
+        start_sealing(tpm, &pid[KV_COUNT(folder) + i]);
     }
-    for (size_t i = 0; i < KV_COUNT(folder); i++) {
+    for (size_t i = 0; i < KV_COUNT(pid); i++) {
         int status = -1;
         assert_int_equal(waitpid(pid[i], &status, 0), pid[i]);
         assert_int_equal(status, 0);
@@ -159,6 +191,9 @@ static void a_slot_goes_on_after_anothers_turn(void **state)
     token[0] = open_slot(tpm, folder[0]);
     assert_int_equal(signs(token[1], &key[1], &err), KV_OK);
     kv_token_close(token[0]);
+    assert_int_equal(signs(token[1], &key[1], &err), KV_OK);
+    /* nor does who seals and unseals */
+    assert_int_equal(seals(tpm, 1, &err), KV_OK);
     assert_int_equal(signs(token[1], &key[1], &err), KV_OK);
     kv_token_close(token[1]);
     assert_int_equal(swtpm_left(tpm), 0);
@@ -225,7 +260,7 @@ static void a_turn_that_does_not_end_is_waited_for(void **state)
         struct kv_tpm_turn turn = {.fd = -1};
         bool alone;
         int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (dir < 0 || kv_tpm_turn_open(dir, &turn, NULL) != KV_OK ||
+        if (dir < 0 || kv_tpm_turn_open(dir, "..", &turn, NULL) != KV_OK ||
             kv_tpm_turn_take(&turn, &alone, NULL) != KV_OK || alone ||
             write(ready[1], "", 1) != 1 || read(done[0], &byte, 1) != 1) {
             _exit(1);
@@ -249,7 +284,7 @@ static void a_turn_that_does_not_end_is_waited_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_processes_work_in_one_chip_at_once),
+        cmocka_unit_test(processes_work_in_one_chip_at_once),
         cmocka_unit_test(a_slot_goes_on_after_anothers_turn),
         cmocka_unit_test(a_key_of_another_slot_is_refused),
         cmocka_unit_test(a_turn_that_does_not_end_is_waited_for),
