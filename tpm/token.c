@@ -44,7 +44,7 @@ void kv_tpm_close(struct kv_token *base)
     bool alone = false;
     /* after another's turn, what is in the chip is his */
     if (token->chip.esys != NULL &&
-        (token->lost || kv_tpm_turn_take(&token->turn, &alone, NULL) != KV_OK || !alone)) {
+        (token->lost || kv_tpm_turn_last(&token->turn, &alone, NULL) != KV_OK || !alone)) {
         token->chip.primary = token->chip.session = token->loaded = ESYS_TR_NONE;
     }
     kv_tpm_make_room(token);

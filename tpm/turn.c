@@ -33,7 +33,7 @@ enum kv_code kv_tpm_turn_open(int dir, const char *slots, struct kv_tpm_turn *ou
                : KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot open the lock of the TPM's slots");
 }
 
-enum kv_code kv_tpm_turn_take(const struct kv_tpm_turn *turn, bool *alone, struct kv_err *err)
+enum kv_code kv_tpm_turn_last(const struct kv_tpm_turn *turn, bool *alone, struct kv_err *err)
 {
     static const struct timespec step = {.tv_nsec = STEP_MS * 1000000L};
     uint8_t last[sizeof turn->mark];
@@ -53,6 +53,15 @@ enum kv_code kv_tpm_turn_take(const struct kv_tpm_turn *turn, bool *alone, struc
     }
     *alone = pread(turn->fd, last, sizeof last, 0) == (ssize_t)sizeof last &&
              memcmp(last, turn->mark, sizeof last) == 0;
+    return KV_OK;
+}
+
+enum kv_code kv_tpm_turn_take(const struct kv_tpm_turn *turn, bool *alone, struct kv_err *err)
+{
+    enum kv_code code = kv_tpm_turn_last(turn, alone, err);
+    if (code != KV_OK) {
+        return code;
+    }
     /* before anything is changed in the chip: who is killed at it leaves the mark */
     if (!*alone && pwrite(turn->fd, turn->mark, sizeof turn->mark, 0) != sizeof turn->mark) {
         kv_tpm_turn_give(turn);

@@ -22,6 +22,10 @@ KV_MUST_USE enum kv_code kv_tpm_turn_open(int dir, const char *slots, struct kv_
  * KV_TPM_TURN_WAIT_MS, KV_E_IO. */
 KV_MUST_USE enum kv_code kv_tpm_turn_take(const struct kv_tpm_turn *turn, bool *alone,
                                           struct kv_err *err);
+/* The same for who only takes away what is his own, and that only if *alone: others are told
+ * nothing. */
+KV_MUST_USE enum kv_code kv_tpm_turn_last(const struct kv_tpm_turn *turn, bool *alone,
+                                          struct kv_err *err);
 void kv_tpm_turn_give(const struct kv_tpm_turn *turn);
 
 #endif

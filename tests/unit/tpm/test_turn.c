@@ -194,7 +194,10 @@ static void a_slot_goes_on_after_anothers_turn(void **state)
     assert_int_equal(signs(token[1], &key[1], &err), KV_OK);
     /* nor does who seals and unseals */
     assert_int_equal(seals(tpm, 1, &err), KV_OK);
+    token[0] = open_slot(tpm, folder[0]);
     assert_int_equal(signs(token[1], &key[1], &err), KV_OK);
+    /* whoever is closed last leaves nothing, also behind one who had nothing left to take away */
+    kv_token_close(token[0]);
     kv_token_close(token[1]);
     assert_int_equal(swtpm_left(tpm), 0);
     swtpm_free(tpm);
