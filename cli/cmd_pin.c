@@ -80,14 +80,15 @@ static enum kv_code read_authority(const char *path, struct kv_buf *out, struct 
     return code;
 }
 
-/* What is there already: its approvals are as good for the same authority and PCRs, since they name
- * the slot and not the object. */
+/* What is there already: its approvals are as good for the same authority, PCRs and TPM, since they
+ * name the slot and not the object. */
 static void keep_approvals(const struct slot *slot, struct kv_tpm_pin *fresh)
 {
     struct kv_err why;
     KV_CLEANUP(kv_freep) struct kv_tpm_pin *old = malloc(sizeof *old);
     if (old != NULL && slot_sealed(slot, old, &why) == KV_OK && fresh->pcrs[0] != '\0' &&
-        strcmp(old->pcrs, fresh->pcrs) == 0 &&
+        strcmp(old->pcrs, fresh->pcrs) == 0 && old->storage.size == fresh->storage.size &&
+        memcmp(old->storage.name, fresh->storage.name, old->storage.size) == 0 &&
         CRYPTO_memcmp(old->authority, fresh->authority, sizeof fresh->authority) == 0) {
         memcpy(fresh->approval, old->approval, sizeof fresh->approval);
         fresh->approval_count = old->approval_count;

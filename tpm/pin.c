@@ -165,6 +165,15 @@ enum kv_code kv_tpm_pin_write(const char *path, const struct kv_tpm_pin *pin, bo
     return code == KV_OK || err == NULL ? code : kv_wrap(err, "%.100s", path);
 }
 
+/* For which TPM and slot an approval is: the policyRef. */
+static void ref_of(const struct kv_tpm_pin *pin, TPM2B_DIGEST *out)
+{
+    kv_tpm_bind(PURPOSE, pin->slot, out);
+    struct kv_hash hash = kv_hash3(kv_bytes(out->buffer, out->size),
+                                   kv_bytes(pin->storage.name, pin->storage.size), KV_BYTES_NULL);
+    memcpy(out->buffer, hash.b, KV_HASH_LEN);
+}
+
 /* ---- the chip ---- */
 
 /* What the chip's failures mean for a PIN: there is another way to give it. */
@@ -204,8 +213,9 @@ static void let_go(struct kv_tpm_turn *turn, struct kv_tpm_chip *chip)
 static void template_of(const struct kv_tpm_pin *pin, TPM2B_PUBLIC *out)
 {
     kv_tpm_sealed_template(PURPOSE, pin->slot, out);
-    if (pin->pcrs[0] != '\0') { /* the name of the slot is in what the authority signs */
-        const TPM2B_DIGEST ref = out->publicArea.authPolicy;
+    if (pin->pcrs[0] != '\0') { /* the slot is in what the authority signs */
+        TPM2B_DIGEST ref;
+        ref_of(pin, &ref);
         kv_tpm_pcrs_policy(pin->authority, &ref, &out->publicArea.authPolicy);
         out->publicArea.objectAttributes &= ~(TPMA_OBJECT)TPMA_OBJECT_USERWITHAUTH;
     }
@@ -218,14 +228,14 @@ static enum kv_code seal(struct kv_tpm_chip *chip, const struct kv_secret *secre
     TPM2B_PUBLIC wanted;
     struct kv_hash state;
     ESYS_TR session = ESYS_TR_NONE;
-    template_of(pin, &wanted);
     enum kv_code code = KV_OK;
+    pin->storage = chip->primary_name;
+    template_of(pin, &wanted);
     if (pin->pcrs[0] != '\0') { /* that the TPM has them shows now, not at the next start */
         code = kv_tpm_pcrs_begin(chip, pin->pcrs, TPM2_SE_TRIAL, NULL, &session, &state, err);
         kv_tpm_chip_flush(chip, &session);
     }
     if (code == KV_OK) {
-        pin->storage = chip->primary_name;
         code = kv_tpm_chip_create(chip, &wanted, &no_auth, secret, &pin->blob, err);
     }
     return code;
@@ -291,7 +301,7 @@ static enum kv_code unseal_by_pcrs(struct kv_tpm_chip *chip, const struct kv_tpm
     struct kv_hash state;
     TPM2B_DIGEST ref;
     ESYS_TR session;
-    kv_tpm_bind(PURPOSE, pin->slot, &ref);
+    ref_of(pin, &ref);
     enum kv_code code =
         kv_tpm_pcrs_begin(chip, pin->pcrs, TPM2_SE_POLICY, NULL, &session, &state, err);
     const struct kv_tpm_approval *approval = code == KV_OK ? approval_of(pin, &state) : NULL;
@@ -372,6 +382,9 @@ enum kv_code kv_tpm_pin_message(const struct kv_tpm_way *way, const struct kv_tp
     }
     enum kv_code code = take(way, &turn, &chip, &why);
     if (code == KV_OK) {
+        code = check_object(&chip, pin, &why);
+    }
+    if (code == KV_OK) {
         code = kv_tpm_pcrs_begin(&chip, pin->pcrs, TPM2_SE_TRIAL, values, &session, &state, &why);
         kv_tpm_chip_flush(&chip, &session);
     }
@@ -379,7 +392,7 @@ enum kv_code kv_tpm_pin_message(const struct kv_tpm_way *way, const struct kv_tp
     if (code != KV_OK) {
         return as_of_pin(code, &why, err);
     }
-    kv_tpm_bind(PURPOSE, pin->slot, &ref);
+    ref_of(pin, &ref);
     memcpy(out, state.b, KV_HASH_LEN);
     memcpy(out + KV_HASH_LEN, ref.buffer, KV_HASH_LEN);
     return KV_OK;
@@ -403,11 +416,12 @@ enum kv_code kv_tpm_pin_approve(struct kv_tpm_pin *pin, struct kv_bytes message,
     struct kv_tpm_approval fresh;
     struct kv_token_key key;
     TPM2B_DIGEST ref;
-    kv_tpm_bind(PURPOSE, pin->slot, &ref);
+    ref_of(pin, &ref);
     if (pin->pcrs[0] == '\0' || message.len != KV_TPM_MESSAGE_LEN ||
         !kv_bytes_equal(kv_bytes(message.ptr + KV_HASH_LEN, KV_HASH_LEN),
                         kv_bytes(ref.buffer, ref.size))) {
-        return KV_REFUSE(err, KV_E_INPUT_VALUE, "that is no state of the PCRs for slot '%s'",
+        return KV_REFUSE(err, KV_E_INPUT_VALUE,
+                         "that is no state of the PCRs for slot '%s', sealed in this TPM",
                          pin->slot);
     }
     struct kv_hash hash = kv_hash(message);

@@ -16,7 +16,7 @@ struct kv_tpm_way {
 
 #define KV_TPM_PIN_LEN       128 /* bytes that a TPM seals (MAX_SYM_DATA) */
 #define KV_TPM_APPROVALS_MAX 8   /* the oldest gives way to a ninth */
-/* What the authority signs: the state of the PCRs, then for which slot. */
+/* What the authority signs: the state of the PCRs, then for which TPM and slot. */
 #define KV_TPM_MESSAGE_LEN (2 * KV_HASH_LEN)
 
 struct kv_tpm_pin {
@@ -59,7 +59,7 @@ KV_MUST_USE enum kv_code kv_tpm_pin_unseal(const struct kv_tpm_way *way,
                                            struct kv_err *err);
 
 /* The text to sign for the PCRs as they are, or for values with this SHA-256 (NULL: as they are).
- * Errors: KV_E_INPUT_VALUE (not bound to PCRs), KV_E_PIN_TPM, KV_E_TOKEN…. */
+ * Errors: KV_E_INPUT_VALUE (not bound to PCRs), KV_E_PIN_TPM, _FOREIGN, _OTHER, KV_E_TOKEN…. */
 KV_MUST_USE enum kv_code kv_tpm_pin_message(const struct kv_tpm_way *way,
                                             const struct kv_tpm_pin *pin,
                                             const struct kv_hash *values,

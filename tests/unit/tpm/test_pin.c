@@ -311,6 +311,40 @@ static void the_chip_holds_to_it_whoever_asks(void **state)
     swtpm_free(tpm);
 }
 
+/* A company's machines have one authority, and slots of one name: what it approved of a machine for
+ * trying things out says nothing of another one. */
+static void an_approval_is_for_one_tpm_and_one_slot(void **state)
+{
+    (void)state;
+    struct swtpm *tpm = swtpm_new(), *other_tpm = swtpm_new();
+    struct authority own;
+    static struct kv_tpm_pin pin, other[2];
+    uint8_t message[KV_TPM_MESSAGE_LEN];
+    authority_init(&own, "P-256");
+    assert_int_equal(seal(tpm, PCRS, kv_buf_bytes(&own.spki), &pin), KV_OK);
+    assert_int_equal(seal(other_tpm, PCRS, kv_buf_bytes(&own.spki), &other[0]), KV_OK);
+    assert_int_equal(kv_tpm_pin_seal(way(tpm), "second", PCRS, kv_buf_bytes(&own.spki), tpm->pin,
+                                     &other[1], NULL),
+                     KV_OK);
+    for (int i = 0; i < 2; i++) {
+        struct swtpm *of = i == 0 ? other_tpm : tpm;
+        assert_int_equal(kv_tpm_pin_message(way(of), &other[i], NULL, message, NULL), KV_OK);
+        assert_int_equal(approve(&other[i], &own, kv_bytes(message, sizeof message)), KV_OK);
+        assert_int_equal(opens(of, &other[i]), KV_OK);
+        assert_int_equal(approve(&pin, &own, kv_bytes(message, sizeof message)), KV_E_INPUT_VALUE);
+        /* the file is anybody's; its PCRs are in the very state that was approved */
+        pin.approval[0] = other[i].approval[0];
+        pin.approval_count = 1;
+        assert_int_equal(opens(tpm, &pin), KV_E_PIN_APPROVAL);
+        pin.approval_count = 0;
+    }
+    assert_int_equal(kv_tpm_pin_message(way(other_tpm), &pin, NULL, message, NULL),
+                     KV_E_PIN_FOREIGN);
+    authority_clear(&own);
+    swtpm_free(tpm);
+    swtpm_free(other_tpm);
+}
+
 /* TPM2_PolicyPCR would take them all the same, and bind the PIN to nothing. */
 static void pcrs_that_the_tpm_does_not_keep_are_refused(void **state)
 {
@@ -410,6 +444,7 @@ int main(void)
         cmocka_unit_test(what_a_tpm_cannot_seal_is_said_before_it_is_asked),
         cmocka_unit_test(each_refusal_leaves_the_chip_empty),
         cmocka_unit_test(the_chip_holds_to_it_whoever_asks),
+        cmocka_unit_test(an_approval_is_for_one_tpm_and_one_slot),
         cmocka_unit_test(pcrs_that_the_tpm_does_not_keep_are_refused),
         cmocka_unit_test(the_last_eight_approvals_are_kept),
         cmocka_unit_test(a_slots_pin_is_changed_and_its_keys_stay),
