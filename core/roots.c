@@ -132,12 +132,15 @@ static bool add_chain(STACK_OF(X509) * chain, struct kv_buf *out)
     for (int i = 0; i == 0 || i < sk_X509_num(chain) - 1; i++) {
         unsigned char *der = NULL;
         int len = i2d_X509(sk_X509_value(chain, i), &der);
-        if (len <= 0) {
+        bool fits = len > 0 && len <= KV_EVIDENCE_CERTIFICATE_MAX; /* or no evidence is read */
+        if (fits) {
+            kv_buf_add_u32(out, (uint32_t)len);
+            kv_buf_add(out, der, (size_t)len);
+        }
+        OPENSSL_free(der);
+        if (!fits) {
             return false;
         }
-        kv_buf_add_u32(out, (uint32_t)len);
-        kv_buf_add(out, der, (size_t)len);
-        OPENSSL_free(der);
     }
     return !out->failed;
 }

@@ -396,6 +396,51 @@ static void issuers_that_the_chip_keeps_lead_to_the_root(void **state)
     swtpm_free(tpm);
 }
 
+/* An issuer's certificate for which evidence has no room: of a key so certified no record would be
+ * taken, so its chip is not attested in the first place. */
+static void a_chain_too_long_for_evidence_attests_nothing(void **state)
+{
+    (void)state;
+    struct swtpm *tpm = swtpm_ready();
+    char roots[128], words[KV_EVIDENCE_CERTIFICATE_MAX + 1];
+    struct kv_token_key key;
+    struct kv_buf text;
+    unsigned char *der = NULL;
+    endorsement_of(tpm, &models[0], &key);
+    be_trusted(tpm, roots);
+    EVP_PKEY *root = maker_key, *own = EVP_EC_gen("P-256");
+    int len = i2d_PUBKEY(own, &der);
+    assert_true(len > 0);
+    X509 *certificate = certify("Plant", kv_bytes(der, (size_t)len), NULL, 30);
+    OPENSSL_free(der);
+    memset(words, 'x', sizeof words - 1);
+    words[sizeof words - 1] = '\0';
+    X509_EXTENSION *comment = X509V3_EXT_conf_nid(NULL, NULL, NID_netscape_comment, words);
+    assert_int_equal(X509_add_ext(certificate, comment, -1), 1);
+    X509_EXTENSION_free(comment);
+    assert_true(X509_sign(certificate, root, EVP_sha256()) > 0);
+    FILE *file = fopen(roots, "ae");
+    assert_non_null(file);
+    assert_int_equal(PEM_write_X509(file, certificate), 1);
+    assert_int_equal(fclose(file), 0);
+    maker_key = own;
+    maker_name = "Plant";
+    endorse(tpm, &models[0], &key, OF_TPM, 30);
+    maker_key = root;
+    maker_name = "Maker";
+    struct kv_token *token = swtpm_open(tpm);
+    assert_int_equal(kv_token_info(token)->custody, KV_CUSTODY_SOFTWARE);
+    assert_non_null(strstr(kv_token_info(token)->custody_why, "too long"));
+    assert_int_equal(kv_token_generate(token, "a", KV_TOKEN_EC_P256, &key, NULL), KV_OK);
+    evidence_of(token, &key, &text);
+    assert_int_equal(judge(kv_buf_bytes(&text), &subject, &key, NULL), KV_OK);
+    kv_buf_clear(&text);
+    kv_token_close(token);
+    X509_free(certificate);
+    EVP_PKEY_free(own);
+    swtpm_free(tpm);
+}
+
 static void a_roots_file_must_be_good(void **state)
 {
     (void)state;
@@ -461,6 +506,7 @@ int main(void)
         cmocka_unit_test(a_riddle_is_opened_by_the_key_that_it_names),
         cmocka_unit_test(a_chip_that_guesses_the_answer_is_not_attested),
         cmocka_unit_test(issuers_that_the_chip_keeps_lead_to_the_root),
+        cmocka_unit_test(a_chain_too_long_for_evidence_attests_nothing),
         cmocka_unit_test(a_roots_file_must_be_good),
         cmocka_unit_test(an_endorsement_hierarchy_with_a_password_gives_no_evidence),
     };
