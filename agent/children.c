@@ -99,8 +99,9 @@ static void on_configured(void *ctx, const struct kv_answer_frame *answer)
         child->hangs = true;
         (void)kill(child->pid, SIGKILL); /* ours, and not yet waited for */
     }
-    child->latched = answer->code == KV_E_TOKEN_PIN || answer->code == KV_E_TOKEN_PIN_LOW ||
-                     answer->code == KV_E_TOKEN_PIN_LOCKED || answer->code == KV_E_TOKEN_LATCHED;
+    bool refused = answer->code == KV_E_TOKEN_PIN || answer->code == KV_E_TOKEN_PIN_LOW ||
+                   answer->code == KV_E_TOKEN_PIN_LOCKED || answer->code == KV_E_TOKEN_LATCHED;
+    child->latched = refused ? answer->code : KV_OK;
     kv_supervisor_tell(child->sup, child, answer->code, answer->detail);
 }
 
@@ -270,10 +271,11 @@ static void give_listener(struct kv_supervisor *sup)
 static void bring_along(struct kv_supervisor *sup)
 {
     for (size_t i = 1; i < sup->child_count; i++) {
-        if (sup->children[i].pid == 0) {
-            /* the new vault hears why a slot waits; what was refused has its mark on disk */
-            sup->children[i].latched = false;
-            kv_timer_arm(sup->children[i].respawn, 0);
+        struct kv_child *child = &sup->children[i];
+        if (child->latched != KV_OK) { /* the new vault hears why */
+            kv_supervisor_tell(sup, child, child->latched, kv_code_row(child->latched)->what);
+        } else if (child->pid == 0) {
+            kv_timer_arm(child->respawn, 0);
         }
     }
 }
@@ -283,7 +285,7 @@ void kv_child_start(struct kv_child *child)
     struct kv_supervisor *sup = child->sup;
     struct kv_err err;
     struct kv_buf body;
-    if (sup->stopping || child->pid != 0 || child->latched) {
+    if (sup->stopping || child->pid != 0 || child->latched != KV_OK) {
         return;
     }
     if (child->role != KV_ROLE_VAULT && sup->children[0].pid == 0) {
@@ -301,8 +303,8 @@ void kv_child_start(struct kv_child *child)
     if (code != KV_OK) {
         kv_log_err(KV_LOG_ERROR, "start", &err);
         kv_supervisor_tell(sup, child, code, err.msg);
-        child->latched = code == KV_E_PIN_AWAITED;
-        if (child->pid == 0 && !child->latched) {
+        child->latched = code == KV_E_PIN_AWAITED ? code : KV_OK;
+        if (child->pid == 0 && child->latched == KV_OK) {
             later(child);
         }
         return;
@@ -407,8 +409,10 @@ static void ended(struct kv_child *child, int status)
     child->pid = 0;
     hang_up(child);
     /* its answer may have been overtaken by its end: the exit status says the same */
-    child->latched = child->latched || (child->role == KV_ROLE_KEEPER && WIFEXITED(status) &&
-                                        WEXITSTATUS(status) == KV_EXIT_REFUSED);
+    if (child->latched == KV_OK && child->role == KV_ROLE_KEEPER && WIFEXITED(status) &&
+        WEXITSTATUS(status) == KV_EXIT_REFUSED) {
+        child->latched = KV_E_TOKEN_LATCHED;
+    }
     if (sup->stopping) {
         return;
     }
@@ -425,7 +429,7 @@ static void ended(struct kv_child *child, int status)
                            child->hangs ? "the slot did not answer" : "restarting");
     }
     child->ready = child->hangs = false;
-    if (!child->latched) {
+    if (child->latched == KV_OK) {
         later(child);
     }
 }

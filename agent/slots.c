@@ -95,12 +95,12 @@ void kv_supervisor_unlock(struct kv_supervisor *sup, struct kv_channel *channel,
         }
         /* a mark beside a keeper that works would be found by a later one that nobody asked for */
         if ((!child->ready && take_handed(child, &err) != KV_OK) ||
-            ((child->pid == 0 || child->latched) && mark_unlocked(child, &err) != KV_OK)) {
+            ((child->pid == 0 || child->latched != KV_OK) && mark_unlocked(child, &err) != KV_OK)) {
             kv_log_err(KV_LOG_ERROR, "unlock", &err);
             kv_channel_reply(channel, frame->request, err.code, err.msg, KV_BYTES_NULL);
             return;
         }
-        child->latched = false;
+        child->latched = KV_OK;
         if (child->pid == 0) {
             kv_timer_arm(child->respawn, 0);
         }

@@ -21,9 +21,10 @@ struct kv_child {
     int peer_fd;                       /* the vault's end of the pair vault–child, until sent */
     struct kv_timer *respawn;
     int64_t born_ms, backoff_ms;
-    bool hangs;   /* killed for that */
-    bool ready;   /* it answered that it serves */
-    bool latched; /* a keeper that waits for `slot unlock`: its PIN was refused, or is awaited */
+    bool hangs; /* killed for that */
+    bool ready; /* it answered that it serves */
+    /* why a keeper waits for `slot unlock`: its PIN was refused, or is awaited; else KV_OK */
+    enum kv_code latched;
     int handed;   /* a PIN that root hands over by hand, for the next start alone; else -1 */
     bool by_hand; /* this keeper's PIN comes from there */
 };

@@ -71,6 +71,11 @@ is "a wrong PIN is said so" wait_for 30 status_is '.slots[0].state == "token.pin
 is "and what to do next" status_is '.next | test("slot unlock")'
 sleep 4
 equal "it is tried once" 1 "$(logins)"
+mv "$W/state/keeper/main.latched" "$W/mark" # as if the disk had been full
+kill -9 "$(agent_child vault)"
+is "a new vault is told so, and no keeper is started" wait_for 30 status_is '.slots[0].state == "token.pin-wrong"'
+equal "… which would try it again" 1 "$(logins)"
+mv "$W/mark" "$W/state/keeper/main.latched"
 agent_stop; agent_start
 is "after a restart the slot is latched, not tried" wait_for 30 status_is '.slots[0].state == "token.latched"'
 equal "still one try" 1 "$(logins)"
