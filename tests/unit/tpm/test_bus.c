@@ -1,4 +1,5 @@
 /* What a listener on the bus sees: the test sits between the token and the chip, and keeps all. */
+#include "tests/unit/tpm/authority.h"
 #include "tests/unit/tpm/swtpm.h"
 #include "tpm/session.h"
 
@@ -164,6 +165,42 @@ static void no_secret_crosses_the_bus_in_clear(void **state)
     swtpm_free(tpm);
 }
 
+/* In either session: that of a password, which nobody needs, and that of a policy. */
+static void a_sealed_pin_crosses_the_bus_encrypted(void **state)
+{
+    (void)state;
+    struct swtpm *tpm = swtpm_new();
+    struct listener l;
+    struct authority own;
+    uint8_t message[KV_TPM_MESSAGE_LEN];
+    size_t len;
+    authority_init(&own, "P-256");
+    listen_to(tpm, &l);
+    const struct kv_tpm_way way = {.tcti = tpm->tcti, .slots = tpm->dir};
+    for (int bound = 0; bound < 2; bound++) {
+        struct kv_tpm_pin pin;
+        struct kv_secret *out = NULL;
+        assert_int_equal(kv_tpm_pin_seal(&way, "main", bound != 0 ? "sha256:0" : NULL,
+                                         kv_buf_bytes(&own.spki), tpm->pin, &pin, NULL),
+                         KV_OK);
+        if (bound != 0) {
+            assert_int_equal(kv_tpm_pin_message(&way, &pin, NULL, message, NULL), KV_OK);
+            assert_int_equal(approve(&pin, &own, kv_bytes(message, sizeof message)), KV_OK);
+        }
+        assert_int_equal(kv_tpm_pin_unseal(&way, &pin, &out, NULL), KV_OK);
+        assert_true(kv_bytes_is(kv_secret_bytes(out), USER_PIN));
+        kv_secret_free(out);
+    }
+    uint8_t *data = heard(&l, &len);
+    assert_true(was_heard(data, len, kv_bytes(message, KV_HASH_LEN))); /* no secret */
+    assert_false(was_heard(data, len, kv_bytes_str(USER_PIN)));
+    free(data);
+    authority_clear(&own);
+    assert_int_equal(kill(l.pid, SIGKILL), 0);
+    assert_int_equal(waitpid(l.pid, NULL, 0), l.pid);
+    swtpm_free(tpm);
+}
+
 /* At level trace it would write what crosses the bus, before it is encrypted. */
 static void the_library_logs_nothing_whatever_the_environment_says(void **state)
 {
@@ -196,6 +233,7 @@ int main(void)
         /* first: the library reads its level once */
         cmocka_unit_test(the_library_logs_nothing_whatever_the_environment_says),
         cmocka_unit_test(no_secret_crosses_the_bus_in_clear),
+        cmocka_unit_test(a_sealed_pin_crosses_the_bus_encrypted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,50 +1,13 @@
 /* A sealed PIN: its file, what is refused of it, and who may open it where. */
 #include "tpm/pin.h"
 
+#include "tests/unit/tpm/authority.h"
 #include "tests/unit/tpm/swtpm.h"
 #include "tpm/file.h"
 
-#include <openssl/ec.h>
-#include <openssl/evp.h>
-#include <openssl/x509.h>
 #include <tss2/tss2_tctildr.h>
 
 #define PCRS "sha256:0,7"
-
-/* An authority with its key; SubjectPublicKeyInfo in `spki`. */
-struct authority {
-    EVP_PKEY *key;
-    struct kv_buf spki;
-};
-
-static void authority_init(struct authority *a, const char *curve)
-{
-    unsigned char *der = NULL;
-    a->key = EVP_EC_gen(curve);
-    assert_non_null(a->key);
-    int len = i2d_PUBKEY(a->key, &der);
-    assert_true(len > 0);
-    kv_buf_init(&a->spki, 512);
-    kv_buf_add(&a->spki, der, (size_t)len);
-    OPENSSL_free(der);
-}
-
-static void authority_clear(struct authority *a)
-{
-    EVP_PKEY_free(a->key);
-    kv_buf_clear(&a->spki);
-}
-
-static size_t authority_signs(struct authority *a, struct kv_bytes message, uint8_t out[128])
-{
-    size_t len = 128;
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    assert_non_null(ctx);
-    assert_int_equal(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, a->key), 1);
-    assert_int_equal(EVP_DigestSign(ctx, out, &len, message.ptr, message.len), 1);
-    EVP_MD_CTX_free(ctx);
-    return len;
-}
 
 static const struct kv_tpm_way *way(const struct swtpm *tpm)
 {
@@ -58,13 +21,6 @@ static enum kv_code seal(struct swtpm *tpm, const char *pcrs, struct kv_bytes au
 {
     struct kv_err err;
     return kv_tpm_pin_seal(way(tpm), "main", pcrs, authority, tpm->pin, out, &err);
-}
-
-static enum kv_code approve(struct kv_tpm_pin *pin, struct authority *by, struct kv_bytes message)
-{
-    uint8_t sig[128];
-    size_t len = authority_signs(by, message, sig);
-    return kv_tpm_pin_approve(pin, message, kv_bytes(sig, len), NULL);
 }
 
 static enum kv_code opens(struct swtpm *tpm, const struct kv_tpm_pin *pin)
