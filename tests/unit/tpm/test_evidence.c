@@ -1,5 +1,7 @@
 /* What a TPM says of its keys, and whose TPM it is. The TPM is swtpm, certified by maker.h. */
 #include "core/evidence.h"
+#include "core/roots.h"
+#include "core/time.h"
 #include "tests/unit/tpm/maker.h"
 #include "tpm/credential.h"
 
@@ -441,6 +443,38 @@ static void a_chain_too_long_for_evidence_attests_nothing(void **state)
     swtpm_free(tpm);
 }
 
+/* Who verifies a ledger asks for the time of the record. */
+static void a_certificate_is_judged_at_the_time_that_is_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ago; /* in hours; it was good from two days to one day ago */
+        enum kv_code code;
+    } rows[] = {{0, KV_E_LEDGER_EVIDENCE}, {36, KV_OK}, {72, KV_E_LEDGER_EVIDENCE}};
+    struct swtpm *tpm = swtpm_new();
+    KV_CLEANUP(kv_roots_freep) struct kv_roots *roots = NULL;
+    char path[128], name[KV_ROOT_NAME_LEN];
+    unsigned char *spki = NULL, *der = NULL;
+    be_trusted(tpm, path);
+    assert_int_equal(kv_roots_load(path, &roots, NULL), KV_OK);
+    EVP_PKEY *own = EVP_EC_gen("P-256");
+    int len = i2d_PUBKEY(own, &spki);
+    assert_true(len > 0);
+    X509 *certificate = certify("A TPM", kv_bytes(spki, (size_t)len), OF_TPM, -1);
+    len = i2d_X509(certificate, &der);
+    assert_true(len > 0);
+    const struct kv_bytes chain[] = {kv_bytes(der, (size_t)len)};
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        int64_t at_ms = kv_time_now_ms() - rows[i].ago * 3600 * 1000;
+        assert_int_equal(kv_roots_check(roots, chain, 1, at_ms, name, NULL, NULL), rows[i].code);
+    }
+    OPENSSL_free(spki);
+    OPENSSL_free(der);
+    X509_free(certificate);
+    EVP_PKEY_free(own);
+    swtpm_free(tpm);
+}
+
 static void a_roots_file_must_be_good(void **state)
 {
     (void)state;
@@ -507,6 +541,7 @@ int main(void)
         cmocka_unit_test(a_chip_that_guesses_the_answer_is_not_attested),
         cmocka_unit_test(issuers_that_the_chip_keeps_lead_to_the_root),
         cmocka_unit_test(a_chain_too_long_for_evidence_attests_nothing),
+        cmocka_unit_test(a_certificate_is_judged_at_the_time_that_is_asked_for),
         cmocka_unit_test(a_roots_file_must_be_good),
         cmocka_unit_test(an_endorsement_hierarchy_with_a_password_gives_no_evidence),
     };
