@@ -208,10 +208,12 @@ KV_MUST_USE enum kv_code vault_ask_courier(struct vault *v, enum kv_frame_op op,
                                            void *ctx, struct kv_err *err);
 
 /* ---- vault_may.c ---- */
-/* The log's slot protects keys as well as `least`, or as the policy, demands. */
-KV_MUST_USE enum kv_code vault_custody_reaches(struct vault *v, enum kv_custody_floor least,
-                                               struct kv_err *err);
-KV_MUST_USE enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err);
+/* The slot protects keys as well as `least`, or as the policy, demands; also as long as nobody
+ * knows how well it does. */
+KV_MUST_USE enum kv_code vault_custody_reaches(struct vault *v, const char *slot,
+                                               enum kv_custody_floor least, struct kv_err *err);
+KV_MUST_USE enum kv_code vault_custody_allows(struct vault *v, const char *slot,
+                                              struct kv_err *err);
 /* Whether anything can be recorded now, even what only notes. */
 KV_MUST_USE enum kv_code vault_may_record(struct vault *v, struct kv_err *err);
 /* Whether a use may be recorded now: also for a while without a signer. */

@@ -22,7 +22,7 @@ static enum kv_code found(struct vault *v, uint64_t *last, struct kv_err *err)
         }
         code = vault_record(v, r.rec, r.blobs, last, err);
     }
-    code = code != KV_OK ? code : vault_custody_allows(v, err);
+    code = code != KV_OK ? code : vault_custody_allows(v, v->log_slot, err);
     if (code != KV_OK) {
         struct kv_err ignored;
         if (kv_log_abandon(v->log, &ignored) != KV_OK) {
@@ -99,7 +99,7 @@ static enum kv_code founding_custody(struct vault *v, const struct kv_submission
     struct kv_err ignored;
     return sub->policy.len == 0 || kv_ruleset_parse(sub->policy, &rules, &ignored) != KV_OK
                ? KV_OK
-               : vault_custody_reaches(v, rules.custody_minimum, err);
+               : vault_custody_reaches(v, v->log_slot, rules.custody_minimum, err);
 }
 
 void submit_founding(struct submitted *s, const struct kv_submission *sub)

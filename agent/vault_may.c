@@ -1,26 +1,27 @@
-/* Whether something may be given, used or recorded now: how the log's slot keeps keys, the clock,
+/* Whether something may be given, used or recorded now: how a slot keeps keys, the clock,
  * the signer, and the room on the disk and in memory. */
 #include "agent/headroom.h"
 #include "agent/vault.h"
 
 #include "core/log.h"
 
-enum kv_code vault_custody_reaches(struct vault *v, enum kv_custody_floor least, struct kv_err *err)
+enum kv_code vault_custody_reaches(struct vault *v, const char *slot, enum kv_custody_floor least,
+                                   struct kv_err *err)
 {
-    const struct keeper *keeper = vault_keeper(v, v->log_slot);
+    const struct keeper *keeper = vault_keeper(v, slot);
     enum kv_custody_floor have = least;
     if (keeper != NULL && keeper->custody[0] != '\0' &&
         kv_custody_floor_parse(kv_bytes_str(keeper->custody), &have) && have < least) {
         return KV_REFUSE(err, KV_E_CUSTODY,
                          "custody of slot %s is '%s', the policy demands '%s' (custody-minimum)",
-                         v->log_slot, keeper->custody, kv_custody_floor_word(least));
+                         slot, keeper->custody, kv_custody_floor_word(least));
     }
     return KV_OK;
 }
 
-enum kv_code vault_custody_allows(struct vault *v, struct kv_err *err)
+enum kv_code vault_custody_allows(struct vault *v, const char *slot, struct kv_err *err)
 {
-    return vault_custody_reaches(v, kv_state_rules(v->state)->custody_minimum, err);
+    return vault_custody_reaches(v, slot, kv_state_rules(v->state)->custody_minimum, err);
 }
 
 /* Asked of the file system once in a turn. */
@@ -63,7 +64,7 @@ enum kv_code vault_may_give(struct vault *v, struct kv_err *err)
     if (may_grow(v, err) != KV_OK) {
         return err->code;
     }
-    if (v->started && vault_custody_allows(v, err) != KV_OK) {
+    if (v->started && vault_custody_allows(v, v->log_slot, err) != KV_OK) {
         return err->code;
     }
     if (v->clock_behind) {

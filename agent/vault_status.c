@@ -235,9 +235,10 @@ static void attend_owners(struct vault *v, struct list *list)
     }
 }
 
-/* Approved, and the slot that shall make the key is not there. */
+/* Approved, and the slot that shall make the key is not there, or not good enough any more. */
 static void attend_keys(struct vault *v, struct list *list)
 {
+    struct kv_err err;
     struct kv_moment moment = vault_moment(v);
     const struct kv_request *r;
     char credential[KV_ID_LEN], slot[KV_ID_LEN];
@@ -249,6 +250,10 @@ static void attend_keys(struct vault *v, struct list *list)
             attend(list, "Bring the slot back, or deny the request and make another one.",
                    "The key of %s is approved and waits for slot %s%s.", credential, slot,
                    keeper == NULL ? ", which is not configured" : "");
+        } else if (vault_custody_allows(v, slot, &err) != KV_OK) {
+            attend(list, kv_code_row(err.code)->next,
+                   "The key of %s is approved and waits: %s [%s]", credential, err.msg,
+                   kv_code_word(err.code));
         }
     }
 }

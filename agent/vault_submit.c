@@ -253,8 +253,9 @@ static enum kv_code repeat(struct submitted *s, struct kv_bytes text, struct kv_
     return answer_after(s, strict, err);
 }
 
-/* What a request shall make in a slot is asked for in one that this agent has, and what shall log
- * in at KSeF for the environment that it talks to. (The fold knows no configuration.) */
+/* What a request shall make in a slot is asked for in one that this agent has and that keeps keys
+ * as well as the policy demands, and what shall log in at KSeF for the environment that it talks
+ * to. (The fold knows no configuration.) */
 static enum kv_code fits_here(struct vault *v, struct kv_bytes text, struct kv_err *err)
 {
     struct kv_statement *st = NULL;
@@ -276,7 +277,7 @@ static enum kv_code fits_here(struct vault *v, struct kv_bytes text, struct kv_e
         return KV_REFUSE(err, KV_E_REQ_NAME, "slot '%s' is not in this agent's configuration",
                          slot);
     }
-    return KV_OK;
+    return slot[0] == '\0' ? KV_OK : vault_custody_allows(v, slot, err);
 }
 
 /* Judge and record one text. */

@@ -190,8 +190,10 @@ static void make_key(struct vault *v, const struct kv_request *r)
         v->work = work;
     }
     const struct keeper *keeper = vault_keeper(v, work->slot);
-    if (slot_is_busy(v, work->slot) || keeper == NULL || !keeper->ready) {
-        return; /* asked again when the slot is there, or is done with another one */
+    if (slot_is_busy(v, work->slot) || keeper == NULL || !keeper->ready ||
+        vault_custody_allows(v, work->slot, &err) != KV_OK) {
+        return; /* asked again when the slot is there and good enough, or is done with another one
+                 */
     }
     vault_key_label(v, work->credential, label);
     kv_buf_init(&body, 512);

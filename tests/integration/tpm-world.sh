@@ -6,7 +6,8 @@
 #   tpm_stop             it is killed; what it keeps, it keeps
 #   tpm_make             before tpm_start: a chip as it leaves the factory, with the certificate of a maker
 #                        (swtpm's own authority), whose certificates are in $W/makers
-#   tpm_trust NAME       $W/makers/NAME.pem are the makers whom tpm_slot_config_with_roots trusts
+#   tpm_trust NAME [FILE]  $W/makers/NAME.pem are the makers whom a slot with FILE.pem as its roots
+#                        trusts, or that of tpm_slot_config_with_roots
 # shellcheck shell=bash disable=SC2034
 WORLD_PIN=${WORLD_PIN:-a long PIN, which a TPM needs}
 
@@ -40,7 +41,7 @@ tpm_make() {
     cp "$maker/swtpm-localca-rootca-cert.pem" "$W/makers/root.pem"
     cat "$W/makers/root.pem" "$maker/issuer.pem" >"$W/makers/right.pem"
 }
-tpm_trust() { cp "$W/makers/$1.pem" "$W/makers/trusted.pem" && chmod 0644 "$W/makers/trusted.pem"; }
+tpm_trust() { cp "$W/makers/$1.pem" "$W/makers/${2:-trusted}.pem" && chmod 0644 "$W/makers/${2:-trusted}.pem"; }
 tpm_gone() { ! kill -0 "$1"; }
 tpm_way() { echo "swtpm:path=$W/tpm/sock"; }
 

@@ -5,12 +5,16 @@
 . "$(dirname "$0")/tpm-world.sh"
 
 world_slot_config() { tpm_slot_config_with_roots; }
+world_more_slots() { # one in the same TPM, with a list of makers of its own
+    printf '  - {name: chip, tpm: "%s", tpm-roots: "%s", pin: "file:%s"}\n' "$(tpm_way)" "$W/makers/chip.pem" "$W/pin/main"
+}
 world_slot() {
     tpm_make
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$W/makers/key.pem" \
         -subj '/CN=Another Maker' -out "$W/makers/wrong.pem" 2>/dev/null || die "another maker"
     tpm_trust wrong
-    tpm_slot
+    tpm_trust right chip
+    tpm_slot && kv slot init chip --label chip --pin-fd 9 9<"$W/pin/main"
 }
 checked() { # FILTER on the row `custody` of `slot check`
     kv slot check main --json >"$W/check" || { cat "$W/check"; return 1; }
@@ -43,7 +47,7 @@ found_and_sign() {
     for text in finance-fin-01 finance-fin-02 custodian-cus-01 custodian-cus-02; do sign "${text#*-}" "$W/ceremony/$text.txt" || return 1; done
     founding
 }
-restart_trusting() { agent_stop; tpm_trust "$1"; agent_start; }
+restart_trusting() { agent_stop; tpm_trust "$@"; agent_start; }
 custody_is() { agent_answers | holds '.slots[0].custody == $level' --arg level "$1"; }
 is "a policy that demands attested keys refuses a maker whom nobody trusts" exits 3 founding
 restart_trusting right
@@ -107,14 +111,31 @@ changed() {
 }
 is "evidence that was changed is found" changed
 
+# ---- a slot of which nobody vouches any more ----
+
+ask_for() { # CREDENTIAL SLOT
+    by cus-01 credential generate "$1" --kind auth-certificate --key-type ec-p256 --slot "$2" --environment test \
+        --context $NIP --business-owner fin-01 --custodian cus-01 --reason "A test"
+}
+request=$(ask_for later chip) || die "no request"
+restart_trusting wrong chip
+approved "$request" fin-01 cus-02
+waits() { agent_answers | holds 'any(.attention[]; .what | test("The key of later is approved and waits: custody of slot chip is .software.*policy.custody-minimum"))'; }
+is "a key that was approved waits for a better slot, and status says why" waits
+isnt "… and nobody tries again and again" grep -q 'error ksefvault-vault key ' "$W/agent.log"
+is "another one there is refused before anybody signs" exits 1 ask_for more chip
+is "… with what to do" grep -q "slot chip is 'software', the policy demands 'attested'.*policy.custody-minimum" "$W/err"
+restart_trusting right chip
+is "with its maker trusted again, the key is made" credential_is later key
+
 # ---- the maker is not trusted any more ----
 
 restart_trusting wrong
 is "the slot is software then" custody_is software
 nothing_is_given() {
     local id
-    id=$(by cus-01 credential generate more --kind auth-certificate --key-type ec-p256 \
-        --slot main --environment test --context $NIP --business-owner fin-01 --custodian cus-01 --reason "A test") || return 1
+    id=$(by cus-01 integration register more --purpose "A test's ERP" --business-owner fin-01 --custodian cus-01 --context $NIP \
+        --operation auth.xades --uid 2101 --exe /bin/true --reason "A test") || return 1
     ! kv approve "$id" --as fin-01 --key "$W/people/fin-01" --yes >"$W/refusal" 2>&1 && grep -q 'policy.custody-minimum' "$W/refusal"
 }
 is "… and the policy that demands more lets nothing be given" nothing_is_given
