@@ -5,6 +5,7 @@
 #include "cli/file.h"
 #include "cli/out.h"
 #include "cli/slot.h"
+#include "core/public.h"
 #include "pkcs11/child.h"
 
 #include <errno.h>
@@ -25,7 +26,8 @@ static const struct cli_option seal_options[] = {
      "open it only while these PCRs are in a state that the authority has signed"},
     {"authority", "FILE", CLI_OPTIONAL, "the authority's public key, EC P-256, PEM"},
     {"replace", NULL, CLI_OPTIONAL,
-     "put it in the place of the one that is there; approvals of the same PCRs stay"},
+     "put it in the place of the one that is there; its PCRs, authority and approvals stay, unless "
+     "others are named"},
     {"pin-fd", "N", CLI_OPTIONAL, "read the PIN from this descriptor (default: a question)"},
     {"pin-credential", "NAME", CLI_OPTIONAL, "... from this systemd credential"},
     {NULL, NULL, CLI_OPTIONAL, NULL},
@@ -80,19 +82,29 @@ static enum kv_code read_authority(const char *path, struct kv_buf *out, struct 
     return code;
 }
 
-/* What is there already: its approvals are as good for the same authority, PCRs and TPM, since they
- * name the slot and not the object. */
-static void keep_approvals(const struct slot *slot, struct kv_tpm_pin *fresh)
+/* The approvals of the one that was there are as good for the same authority, PCRs and TPM, since
+ * they name the slot and not the object. */
+static void keep_approvals(const struct kv_tpm_pin *old, struct kv_tpm_pin *fresh)
 {
-    struct kv_err why;
-    KV_CLEANUP(kv_freep) struct kv_tpm_pin *old = malloc(sizeof *old);
-    if (old != NULL && slot_sealed(slot, old, &why) == KV_OK && fresh->pcrs[0] != '\0' &&
-        strcmp(old->pcrs, fresh->pcrs) == 0 && old->storage.size == fresh->storage.size &&
+    if (fresh->pcrs[0] != '\0' && strcmp(old->pcrs, fresh->pcrs) == 0 &&
+        old->storage.size == fresh->storage.size &&
         memcmp(old->storage.name, fresh->storage.name, old->storage.size) == 0 &&
         CRYPTO_memcmp(old->authority, fresh->authority, sizeof fresh->authority) == 0) {
         memcpy(fresh->approval, old->approval, sizeof fresh->approval);
         fresh->approval_count = old->approval_count;
     }
+}
+
+/* Another PIN is sealed as the former one was: nobody lets PCRs go by leaving them out. */
+static enum kv_code former_authority(const struct kv_tpm_pin *old, struct kv_buf *spki,
+                                     struct kv_err *err)
+{
+    struct kv_token_key key;
+    if (!kv_public_from_point(kv_bytes(old->authority, sizeof old->authority), &key)) {
+        return KV_REFUSE(err, KV_E_PIN_DAMAGED, "the authority of slot '%s' is no key", old->slot);
+    }
+    kv_buf_add(spki, key.spki, key.spki_len);
+    return KV_OK;
 }
 
 static enum kv_code seal(struct cli *cli, const struct slot *slot, struct kv_tpm_pin *out,
@@ -101,6 +113,8 @@ static enum kv_code seal(struct cli *cli, const struct slot *slot, struct kv_tpm
     const char *pcrs = cli_get(cli, "pcr"), *authority = cli_get(cli, "authority");
     const char *path = strchr(slot->pin_source, '/');
     struct kv_buf spki;
+    struct kv_err why;
+    KV_CLEANUP(kv_freep) struct kv_tpm_pin *old = calloc(1, sizeof *old); /* large for a stack */
     KV_CLEANUP(kv_secret_freep) struct kv_secret *pin = NULL;
     if ((pcrs == NULL) != (authority == NULL)) {
         return KV_REFUSE(err, KV_E_USAGE,
@@ -111,18 +125,25 @@ static enum kv_code seal(struct cli *cli, const struct slot *slot, struct kv_tpm
         return KV_REFUSE(err, KV_E_PIN_EXISTS, "%.100s is there already; nothing was changed",
                          path);
     }
+    if (old == NULL) {
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "no memory for the sealed PIN that is there");
+    }
     kv_buf_init(&spki, PEM_MAX);
-    enum kv_code code = authority == NULL ? KV_OK : read_authority(authority, &spki, err);
+    bool had = slot_sealed(slot, old, &why) == KV_OK;
+    bool as_before = had && old->pcrs[0] != '\0' && pcrs == NULL;
+    enum kv_code code = as_before           ? former_authority(old, &spki, err)
+                        : authority == NULL ? KV_OK
+                                            : read_authority(authority, &spki, err);
     if (code == KV_OK) {
         code = slot_pin(cli, slot, "pin", "User PIN of the token", SLOT_ASKED_TWICE, &pin, err);
     }
     if (code == KV_OK) {
-        code =
-            kv_tpm_pin_seal(&slot->pin_tpm, slot->name, pcrs, kv_buf_bytes(&spki), pin, out, err);
+        code = kv_tpm_pin_seal(&slot->pin_tpm, slot->name, as_before ? old->pcrs : pcrs,
+                               kv_buf_bytes(&spki), pin, out, err);
     }
     kv_buf_clear(&spki);
-    if (code == KV_OK) {
-        keep_approvals(slot, out);
+    if (code == KV_OK && had) {
+        keep_approvals(old, out);
     }
     return code == KV_OK ? kv_tpm_pin_write(path, out, cli_flag(cli, "replace"), err) : code;
 }
@@ -393,8 +414,9 @@ const struct cli_verb cmd_pin[] = {
      .more =
          "The configuration says where: pin: sealed:/PATH and, beside a PKCS#11 module, pin-tpm: "
          "device:/dev/tpmrm0.\nWith --pcr it opens only in states of the PCRs that an authority "
-         "has signed (`slot approve-pcrs`); its\nprivate key belongs on another machine. It "
-         "protects a disk that is carried off, not against root.",
+         "has signed (`slot approve-pcrs`); its\nprivate key belongs on another machine. To let "
+         "PCRs go, "
+         "remove the file before. It protects a disk\nthat is carried off, not against root.",
      .examples = "  ksefvault slot seal-pin main\n"
                  "  ksefvault slot seal-pin main --pcr sha256:0,2,7 --authority authority.pub\n"},
     {.noun = "slot",

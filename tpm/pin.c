@@ -377,7 +377,8 @@ enum kv_code kv_tpm_pin_message(const struct kv_tpm_way *way, const struct kv_tp
     ESYS_TR session = ESYS_TR_NONE;
     if (pin->pcrs[0] == '\0') {
         return KV_REFUSE(err, KV_E_INPUT_VALUE,
-                         "the PIN of slot '%s' is sealed to the TPM alone, not to its PCRs",
+                         "the PIN of slot '%s' is sealed to the TPM alone, not to its PCRs "
+                         "(`slot seal-pin --pcr`)",
                          pin->slot);
     }
     enum kv_code code = take(way, &turn, &chip, &why);

@@ -151,6 +151,11 @@ early() { rm -f "$W/early"; kv slot approve-pcrs main --out "$W/early" --pcr-dig
 is "a state is approved before it is there" early
 is "… which is the one that then comes" cmp "$W/early" "$W/second"
 
+resealed() { kv slot seal-pin main --replace --pin-fd 9 --json 9<"$W/pin/kept" >"$W/out" && holds '.pcrs == "sha256:0,2,7" and .approvals > 0' <"$W/out"; }
+is "a PIN that is sealed anew keeps its PCRs and what was approved, also if nobody names them" resealed
+again
+becomes "… and opens" ready
+
 # ---- the PIN of a slot in the same TPM ----
 
 agent_stop
