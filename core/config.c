@@ -122,7 +122,7 @@ static bool is_sealed(const char *text)
 
 static bool is_way(const char *tcti)
 {
-    return strncmp(tcti, "device:/", 8) == 0 || strncmp(tcti, "swtpm:", 6) == 0 ||
+    return strncmp(tcti, "device:/dev/tpm", 15) == 0 || strncmp(tcti, "swtpm:", 6) == 0 ||
            strcmp(tcti, "tabrmd") == 0;
 }
 
@@ -134,15 +134,15 @@ static enum kv_code check_pin(const struct kv_config_slot *slot, const char *pat
         strcmp(slot->pin, KV_CONFIG_PIN_PROMPT) != 0) {
         return KV_REFUSE(
             err, KV_E_CONFIG,
-            "%.50s: slot %.30s: pin must be file:/PATH, credential:NAME, sealed:/PATH, "
-            "prompt%s, never the PIN",
+            "%.50s: slot %.30s: pin must be file:/PATH, credential:NAME, sealed:/PATH%s, "
+            "never the PIN",
             path, slot->name,
-            slot->tpm == NULL ? " or protected" : "; a TPM has no pad of its own");
+            slot->tpm == NULL ? ", prompt or protected" : " or prompt (a TPM has no pad)");
     }
     bool wants_way = is_sealed(slot->pin) && slot->tpm == NULL;
     if (wants_way != (slot->pin_tpm != NULL) || (wants_way && !is_way(slot->pin_tpm))) {
         return KV_REFUSE(err, KV_E_CONFIG,
-                         "%.50s: slot %.30s: pin-tpm, the way to the TPM (device:/PATH, …), "
+                         "%.50s: slot %.30s: pin-tpm, the way to the TPM (device:/dev/tpmrm0), "
                          "belongs to a PKCS#11 slot with pin: sealed:/PATH",
                          path, slot->name);
     }
@@ -167,7 +167,7 @@ static enum kv_code check_tpm(const struct kv_config_slot *slot, const char *pat
     }
     if (!is_way(slot->tpm)) {
         return KV_REFUSE(err, KV_E_CONFIG,
-                         "%.80s: slot %s: tpm is device:/PATH, swtpm:path=PATH or tabrmd", path,
+                         "%.80s: slot %s: tpm is device:/dev/tpm…, swtpm:path=PATH or tabrmd", path,
                          slot->name);
     }
     return check_pin(slot, path, err);
