@@ -3,6 +3,7 @@
 #include "cli/out.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* The sentence and what the system said, fit for a screen and for JSON. Owned by the caller. */
 static char *sentence_of(const struct kv_err *err)
@@ -16,7 +17,7 @@ static char *sentence_of(const struct kv_err *err)
     }
     kv_cause_text(err->cause, cause, sizeof cause);
     cli_put(to, kv_bytes_str(err->msg[0] == '\0' ? kv_code_row(err->code)->what : err->msg));
-    if (cause[0] != '\0') {
+    if (strstr(err->msg, cause) == NULL) { /* nor is an empty one; some messages hold theirs */
         fprintf(to, " (%s)", cause);
     }
     if (fclose(to) != 0) {

@@ -50,6 +50,22 @@ static void an_error_that_is_found_here_has_the_form_of_the_agents(void **state)
     free(cli);
 }
 
+static void a_cause_that_the_sentence_holds_is_not_said_twice(void **state)
+{
+    (void)state;
+    struct cli *cli = with_verb();
+    struct kv_err err;
+    errno = ENOENT;
+    assert_int_equal(KV_FAIL(&err, KV_E_CONFIG, KV_ERRNO, "cannot read x (%s)", strerror(errno)),
+                     KV_E_CONFIG);
+
+    json_t *problem = cli_problem(cli, &err);
+
+    assert_string_equal(cli_str(problem, "detail"), "cannot read x (No such file or directory)");
+    json_decref(problem);
+    free(cli);
+}
+
 static void a_usage_error_points_to_the_help_of_the_command(void **state)
 {
     (void)state;
@@ -109,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_error_that_is_found_here_has_the_form_of_the_agents),
+        cmocka_unit_test(a_cause_that_the_sentence_holds_is_not_said_twice),
         cmocka_unit_test(a_usage_error_points_to_the_help_of_the_command),
         cmocka_unit_test(the_agents_problem_is_told_as_it_is_with_who_and_when),
         cmocka_unit_test(a_problem_of_an_earlier_call_is_not_told_for_another_error),
