@@ -207,11 +207,26 @@ static void put_kept(const json_t *slots)
     }
 }
 
-static enum kv_code run_list(struct cli *cli, struct kv_err *err)
+/* A token by the module's number, a TPM's slot by its name: several may lie in one TPM. */
+static void put_slots(const json_t *rows)
 {
     static const struct cli_column columns[] = {
         {"SLOT", "id"},       {"TOKEN", "label"}, {"MODEL", "model"}, {"SERIAL", "serial"},
         {"READY", "userPin"}, {"URI", "uri"},     {NULL, NULL}};
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        if (json_object_get(row, "slot") != NULL) {
+            json_object_set(row, "id", json_object_get(row, "slot"));
+        }
+    }
+    cli_put_table(rows, columns, "There are no slots.");
+    put_kept(rows);
+}
+
+static enum kv_code run_list(struct cli *cli, struct kv_err *err)
+{
     json_t *rows = json_array();
     enum kv_code code = list_modules(cli, rows, err);
     if (code == KV_OK && cli->json) {
@@ -219,8 +234,7 @@ static enum kv_code run_list(struct cli *cli, struct kv_err *err)
         cli_put_json(object);
         json_decref(object);
     } else if (code == KV_OK) {
-        cli_put_table(rows, columns, "There are no slots.");
-        put_kept(rows);
+        put_slots(rows);
     }
     json_decref(rows);
     return code;

@@ -29,11 +29,25 @@ static void put_attention(const json_t *items)
     }
 }
 
+/* One that works has no detail: then there is room for why its custody is what it is. */
+static void put_slots(json_t *rows)
+{
+    static const struct cli_column columns[] = {{"SLOT", "name"},       {"STATE", "state"},
+                                                {"CUSTODY", "custody"}, {"TOKEN", "model"},
+                                                {"DETAIL", "detail"},   {NULL, NULL}};
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        if (cli_str(row, "detail")[0] == '\0') {
+            json_object_set(row, "detail", json_object_get(row, "custodyWhy"));
+        }
+    }
+    cli_put_table(rows, columns, "no slots");
+}
+
 enum kv_code cmd_status(struct cli *cli, struct kv_err *err)
 {
-    static const struct cli_column slots[] = {{"SLOT", "name"},       {"STATE", "state"},
-                                              {"CUSTODY", "custody"}, {"TOKEN", "model"},
-                                              {"DETAIL", "detail"},   {NULL, NULL}};
     struct kv_api_answer answer;
     const char *key;
     json_t *value;
@@ -56,7 +70,7 @@ enum kv_code cmd_status(struct cli *cli, struct kv_err *err)
         }
     }
     if (json_is_array(cli_member(answer.body, "slots"))) {
-        cli_put_table(cli_member(answer.body, "slots"), slots, "no slots");
+        put_slots(json_object_get(answer.body, "slots"));
     }
     put_attention(cli_member(answer.body, "attention"));
     cli_put_member("next", answer.body, "next");

@@ -15,6 +15,7 @@ before_start() {
     is "a slot in the TPM" kv slot init chip-1 --label first --pin-fd 9 9<"$W/pin/main"
     is "… and another one in the same TPM" kv slot init chip-2 --label second --pin-fd 9 9<"$W/pin/main"
     is "slot list shows all three, and where they are" has_slots
+    is "… people see a TPM's slots by their names" named
     is "slot check tries a slot of the TPM" kv slot check chip-2
 }
 has_slots() {
@@ -22,6 +23,7 @@ has_slots() {
     holds '[.slots[] | select(.initialised) | "\(.label) \(.uri[0:6]) \(.slot // "")"] | sort
         == ["first swtpm: chip-1", "ksefvault pkcs11 ", "second swtpm: chip-2"]' <"$W/list"
 }
+named() { kv slot list >"$W/list"; cat "$W/list"; grep -Eq '^chip-1 +first' "$W/list" && grep -Eq '^chip-2 +second' "$W/list"; }
 slot_state() { agent_answers | jq -r --arg n "$1" '.slots[] | select(.name == $n).state'; }
 slot_is() { [ "$(slot_state "$1")" = "$2" ]; }
 founded

@@ -54,6 +54,7 @@ restart_trusting right
 is "… and takes one that is trusted" found_and_sign
 cp "$W/ceremony/log.vkey" "$W/log.vkey" || die "no log key"
 is "status says attested" custody_is attested
+is "… and why, to people as well" eval 'kv status | grep -Eq "^main +ready +attested .* though in software"'
 new_credential ksef-auth
 new_credential codes-rsa offline-certificate rsa-2048
 listed() { kv credential list --json | holds '.credentials | length == 2 and all(.[]; .custody == "attested")'; }
