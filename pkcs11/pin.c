@@ -247,7 +247,7 @@ enum kv_code kv_pin_read_terminal(const char *prompt, struct kv_secret **out, st
     KV_CLEANUP(kv_close_fdp) int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (tty < 0) {
         return KV_FAIL(err, KV_E_TOKEN_NO_PIN, KV_ERRNO,
-                       "there is no terminal to ask at; give the PIN by file");
+                       "there is no terminal to ask at; --help names the option for a descriptor");
     }
     enum kv_code code = kv_secret_new(KV_PIN_MAX + 2, &buf, err);
     if (code != KV_OK) {
