@@ -26,8 +26,7 @@ static const struct cli_option seal_options[] = {
      "open it only while these PCRs are in a state that the authority has signed"},
     {"authority", "FILE", CLI_OPTIONAL, "the authority's public key, EC P-256, PEM"},
     {"replace", NULL, CLI_OPTIONAL,
-     "put it in the place of the one that is there; its PCRs, authority and approvals stay, unless "
-     "others are named"},
+     "replace the one that is there; its PCRs and approvals stay if no others are named"},
     {"pin-fd", "N", CLI_OPTIONAL, "read the PIN from this descriptor (default: a question)"},
     {"pin-credential", "NAME", CLI_OPTIONAL, "... from this systemd credential"},
     {NULL, NULL, CLI_OPTIONAL, NULL},
