@@ -165,6 +165,13 @@ static enum kv_code from_terminal(const char *prompt, bool new_pin, struct kv_se
     return KV_OK;
 }
 
+/* A PIN that nobody has to enter. systemd hands credentials to the agent's unit, to no shell. */
+static bool is_here(const char *source)
+{
+    return strcmp(source, KV_CONFIG_PIN_PROMPT) != 0 &&
+           (strncmp(source, "credential:", 11) != 0 || getenv("CREDENTIALS_DIRECTORY") != NULL);
+}
+
 enum kv_code slot_pin(const struct cli *cli, const struct slot *slot, const char *option,
                       const char *prompt, enum slot_asks asks, struct kv_secret **out,
                       struct kv_err *err)
@@ -199,8 +206,7 @@ enum kv_code slot_pin(const struct cli *cli, const struct slot *slot, const char
         *out = NULL;
         return KV_OK;
     }
-    if (asks == SLOT_CONFIGURED && getuid() == 0 &&
-        strcmp(slot->pin_source, KV_CONFIG_PIN_PROMPT) != 0) {
+    if (asks == SLOT_CONFIGURED && getuid() == 0 && is_here(slot->pin_source)) {
         return slot->pin_tpm.tcti != NULL
                    ? from_seal(slot, out, err)
                    : from_source(slot->pin_source, slot->account.uid, out, err);

@@ -188,23 +188,8 @@ is "… and the TPM's" chip check --pin-fd 9
 # ---- the other ways ----
 
 mkdir "$W/credentials"
-pin_from "pin: credential:pin-main"
-agent_start
-becomes "no credential" pin.credential-missing 'LoadCredential'
-agent_stop
-install -m 0440 "$W/pin/kept" "$W/credentials/pin-main"
-CREDENTIALS_DIRECTORY=$W/credentials agent_start
-becomes "a systemd credential" ready
-pin_from "pin: prompt"
-agent_start
-becomes "a prompt is awaited" pin.awaited
-kill -9 "$(agent_child vault)"; wait_for 40 agent_settled
-becomes "… which the next vault says, too" pin.awaited
-wrong_pin() { kv slot unlock main --pin-fd 9 9<<<"not-the-pin"; }
-is "a wrong PIN is handed over" wrong_pin
-becomes "… tried once" token.pin-wrong 'slot unlock'
-typed() { # at a terminal of its own
-    "$world_python" - "$W/pin/kept" "$BIN/ksefvault" --socket "$W/run/agent.sock" --config "$W/ksefvault.yaml" slot unlock main --prompt <<'PY'
+typed() { # VERB…: at a terminal of its own
+    "$world_python" - "$W/pin/kept" "$BIN/ksefvault" --socket "$W/run/agent.sock" --config "$W/ksefvault.yaml" slot "$@" <<'PY'
 import os, pty, sys
 pin = open(sys.argv[1], "rb").read()
 child, terminal = pty.fork()
@@ -222,7 +207,23 @@ except OSError: # it is closed
 sys.exit(pin in said or os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 PY
 }
-is "… and the right one, at a terminal" typed
+pin_from "pin: credential:pin-main"
+is "slot check asks for a PIN that only the unit is given" typed check main
+agent_start
+becomes "no credential" pin.credential-missing 'LoadCredential'
+agent_stop
+install -m 0440 "$W/pin/kept" "$W/credentials/pin-main"
+CREDENTIALS_DIRECTORY=$W/credentials agent_start
+becomes "a systemd credential" ready
+pin_from "pin: prompt"
+agent_start
+becomes "a prompt is awaited" pin.awaited
+kill -9 "$(agent_child vault)"; wait_for 40 agent_settled
+becomes "… which the next vault says, too" pin.awaited
+wrong_pin() { kv slot unlock main --pin-fd 9 9<<<"not-the-pin"; }
+is "a wrong PIN is handed over" wrong_pin
+becomes "… tried once" token.pin-wrong 'slot unlock'
+is "… and the right one, at a terminal" typed unlock main --prompt
 becomes "… opens the slot" ready
 is "… and gives a session" session $NIP
 others() { mkfifo -m 0666 "$W/run/pin-main" && kv slot unlock main; }
