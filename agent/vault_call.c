@@ -311,8 +311,9 @@ static void on_unlocked(void *ctx, const struct kv_answer_frame *answer)
         return;
     }
     kv_buf_init(&fields, 256);
-    kv_message_str(&fields, "next",
-                   "The slot logs in once more; `ksefvault status` shows the result.");
+    kv_message_str(
+        &fields, "next",
+        "Unless it is ready, the slot logs in once more; `ksefvault status` shows the result.");
     vault_reply(call, &fields);
 }
 
