@@ -129,11 +129,13 @@ static void put_text(const struct report *report)
     }
     cli_say("\n");
     if (report->evidence.certified + report->evidence.attested > 0) {
-        cli_say("keys %llu certified by a TPM, %llu attested by its maker (%s)\n",
+        cli_say("keys %llu certified by a TPM, %llu attested by its maker%s\n",
                 (unsigned long long)report->evidence.certified,
                 (unsigned long long)report->evidence.attested,
-                report->makers ? "checked with --tpm-roots"
-                               : "not checked here: name your list of makers with --tpm-roots");
+                report->evidence.attested == 0 ? ""
+                : report->makers
+                    ? " (checked with --tpm-roots)"
+                    : " (not checked here: name your list of makers with --tpm-roots)");
     }
     for (size_t i = 0; i < findings->count; i++) {
         if (&findings->list[i] != first) {

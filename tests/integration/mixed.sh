@@ -85,4 +85,6 @@ tpm_start
 is "the TPM is back: so are its slots, by themselves" wait_for 90 settled
 is "… and give sessions" sessions $INTERNAL $OTHER_NIP
 is "the trail verifies" verify
+cp "$W/said" "$W/list"
+is "… with two keys that the TPM certified" grep -q '^keys 2 certified by a TPM, 0 attested by its maker$' "$W/list"
 finish
