@@ -375,7 +375,8 @@ enum kv_code kv_tpm_chip_connect(const char *tcti, struct kv_tpm_chip *out, stru
     TSS2_RC rc = Tss2_TctiLdr_Initialize(tcti, &out->tcti);
     if (!succeeded(rc)) {
         out->tcti = NULL;
-        return KV_TPM_FAIL(err, rc, tcti) == KV_OK ? KV_OK : kv_wrap(err, "no TPM is reached");
+        enum kv_code code = KV_TPM_FAIL(err, rc, tcti);
+        return err == NULL ? code : kv_wrap(err, "no TPM is reached");
     }
     return initialise(out, err);
 }
