@@ -157,7 +157,7 @@ static enum kv_code reach(const char *net, const char *tpm, struct kv_sandbox_pa
     if (tpm[0] == '\0') {
         return network(net, paths, err);
     }
-    return kv_tpm_tcti_needs(tpm, &paths->unix_sockets, &paths->connect_port)
+    return kv_tpm_way_needs(tpm, &paths->unix_sockets, &paths->connect_port)
                ? KV_OK
                : KV_REFUSE(err, KV_E_CONFIG, "'%.80s' is no way to a TPM that is known", tpm);
 }
@@ -238,7 +238,7 @@ static enum kv_code unseal(const char *tpm, const char *state, const struct kv_t
     const struct kv_tpm_way way = {.tcti = tpm, .slots = slots};
     bool fits = kv_config_tpm_folder(state, "", slots, sizeof slots);
     assert(fits); /* as that of the state does */
-    if (!kv_tpm_tcti_managed(tpm) && mkdir(slots, 0700) != 0 && errno != EEXIST) {
+    if (!kv_tpm_way_managed(tpm) && mkdir(slots, 0700) != 0 && errno != EEXIST) {
         return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot make the folder %.120s", slots);
     }
     return kv_tpm_pin_unseal(&way, sealed, out, err);

@@ -9,80 +9,11 @@
 #include <tss2/tss2_sys.h>
 #include <tss2/tss2_tctildr.h>
 
-#include "core/parse.h"
-#include "tpm/token.h"
+#include "tpm/way.h"
 
 #define HANDLES_MAX  64   /* asked for at once */
 #define FLUSHED_MAX  1024 /* handles that are flushed at a start */
 #define RANDOM_CHUNK 32   /* bytes that every chip gives at once */
-
-/* Every response code that means more than "it failed". Those of format 1 without their parameter,
- * handle or session number (TPM 2.0 Library part 2, §6.6). */
-static const struct {
-    TSS2_RC rc;
-    enum kv_code code;
-} codes[] = {
-    {TPM2_RC_AUTH_FAIL, KV_E_TOKEN_PIN},
-    {TPM2_RC_BAD_AUTH, KV_E_TOKEN_PIN},
-    {TPM2_RC_LOCKOUT, KV_E_TOKEN_LOCKOUT},
-    {TPM2_RC_HIERARCHY, KV_E_TOKEN_OWNER},
-    {TPM2_RC_INTEGRITY, KV_E_TOKEN_KEY_DAMAGED},
-    {TPM2_RC_BINDING, KV_E_TOKEN_KEY_DAMAGED},
-    /* what was loaded is gone: the chip was reset */
-    {TPM2_RC_INITIALIZE, KV_E_TOKEN_ABSENT},
-    {TPM2_RC_HANDLE, KV_E_TOKEN_ABSENT},
-    {TPM2_RC_REFERENCE_H0, KV_E_TOKEN_ABSENT},
-    {TPM2_RC_REFERENCE_H1, KV_E_TOKEN_ABSENT},
-    {TPM2_RC_REFERENCE_S0, KV_E_TOKEN_ABSENT},
-    {TPM2_RC_REFERENCE_S1, KV_E_TOKEN_ABSENT},
-    {TPM2_RC_REBOOT, KV_E_TOKEN_ABSENT},
-    {TPM2_RC_COMMAND_CODE, KV_E_TOKEN_MECHANISM},
-    {TPM2_RC_ASYMMETRIC, KV_E_TOKEN_MECHANISM},
-    {TPM2_RC_ATTRIBUTES, KV_E_TOKEN_MECHANISM},
-    {TPM2_RC_CURVE, KV_E_TOKEN_MECHANISM},
-    {TPM2_RC_HASH, KV_E_TOKEN_MECHANISM},
-    {TPM2_RC_KEY, KV_E_TOKEN_MECHANISM},
-    {TPM2_RC_KEY_SIZE, KV_E_TOKEN_MECHANISM},
-    {TPM2_RC_SCHEME, KV_E_TOKEN_MECHANISM},
-    {TPM2_RC_SYMMETRIC, KV_E_TOKEN_MECHANISM},
-    {TPM2_RC_TYPE, KV_E_TOKEN_MECHANISM},
-};
-
-/* The chip's own answer, or that of a resource manager in its name. */
-static bool of_chip(TSS2_RC rc)
-{
-    TSS2_RC layer = rc & TSS2_RC_LAYER_MASK;
-    return layer == TSS2_TPM_RC_LAYER || layer == TSS2_RESMGR_TPM_RC_LAYER;
-}
-
-enum kv_code kv_tpm_code(TSS2_RC rc)
-{
-    TSS2_RC layer = rc & TSS2_RC_LAYER_MASK;
-    /* once the way to the chip is broken, ESAPI takes no further command */
-    if (layer == TSS2_TCTI_RC_LAYER || rc == TSS2_ESYS_RC_BAD_SEQUENCE) {
-        return KV_E_TOKEN_ABSENT;
-    }
-    if ((rc & ~TSS2_RC_LAYER_MASK) == TSS2_BASE_RC_MEMORY && !of_chip(rc)) {
-        return KV_E_NO_MEMORY;
-    }
-    TSS2_RC plain = rc & ~TSS2_RC_LAYER_MASK;
-    if ((plain & TPM2_RC_FMT1) != 0) {
-        plain &= TPM2_RC_FMT1 | 0x3f;
-    }
-    for (size_t i = 0; of_chip(rc) && i < KV_COUNT(codes); i++) {
-        if (codes[i].rc == plain) {
-            return codes[i].code;
-        }
-    }
-    return KV_E_TOKEN;
-}
-
-enum kv_code kv_tpm_fail(struct kv_err *err, TSS2_RC rc, const char *origin, const char *what)
-{
-    assert(rc != TSS2_RC_SUCCESS);
-    return kv_err_set(err, kv_tpm_code(rc), ((struct kv_cause){KV_CAUSE_TSS2, rc}), origin,
-                      "%s: %s", what, Tss2_RC_Decode(rc));
-}
 
 static bool succeeded(TSS2_RC rc)
 {
@@ -90,53 +21,6 @@ static bool succeeded(TSS2_RC rc)
 }
 
 /* ---- start ---- */
-
-static const struct {
-    const char *head;
-    bool managed;  /* a resource manager is behind it: others' handles are not ours to flush */
-    bool software; /* it can only be one */
-} ways[] = {
-    {"swtpm:", false, true},
-    {"device:/dev/tpmrm", true, false},
-    {"device:/dev/tpm", false, false},
-    {"tabrmd", true, false},
-};
-
-static size_t way_of(const char *tcti)
-{
-    size_t i = 0;
-    while (i < KV_COUNT(ways) && strncmp(tcti, ways[i].head, strlen(ways[i].head)) != 0) {
-        i++;
-    }
-    return i;
-}
-
-bool kv_tpm_tcti_known(const char *tcti)
-{
-    return way_of(tcti) < KV_COUNT(ways);
-}
-
-bool kv_tpm_tcti_managed(const char *tcti)
-{
-    size_t way = way_of(tcti);
-    return way < KV_COUNT(ways) && ways[way].managed;
-}
-
-bool kv_tpm_tcti_needs(const char *tcti, bool *unix_sockets, uint16_t *port)
-{
-    const char *text = strstr(tcti, "port=");
-    uint64_t number = 0;
-    *port = 0;
-    *unix_sockets = strncmp(tcti, "device:", 7) != 0 && text == NULL;
-    if (text != NULL) {
-        text += strlen("port=");
-        if (!kv_parse_u64(kv_bytes(text, strcspn(text, ",")), UINT16_MAX, &number) || number == 0) {
-            return false;
-        }
-        *port = (uint16_t)number;
-    }
-    return kv_tpm_tcti_known(tcti);
-}
 
 static enum kv_code flush_kind(ESYS_CONTEXT *esys, TSS2_SYS_CONTEXT *sys, uint32_t first,
                                struct kv_err *err)
@@ -362,16 +246,15 @@ static enum kv_code begin(struct kv_tpm_chip *chip, struct kv_err *err)
 enum kv_code kv_tpm_chip_connect(const char *tcti, struct kv_tpm_chip *out, struct kv_err *err)
 {
     *out = (struct kv_tpm_chip){.primary = ESYS_TR_NONE, .session = ESYS_TR_NONE};
-    size_t way = way_of(tcti);
-    if (way == KV_COUNT(ways)) {
+    if (!kv_tpm_way_known(tcti)) {
         return KV_REFUSE(err, KV_E_CONFIG, "'%.80s' is no way to a TPM that is known", tcti);
     }
     /* its log can hold what crosses the bus (level trace), whoever set the environment */
     if (setenv("TSS2_LOG", "all+none", 1) != 0) {
         return KV_REFUSE(err, KV_E_NO_MEMORY, "no memory for the environment");
     }
-    out->software = ways[way].software;
-    out->managed = kv_tpm_tcti_managed(tcti);
+    out->software = kv_tpm_way_software(tcti);
+    out->managed = kv_tpm_way_managed(tcti);
     TSS2_RC rc = Tss2_TctiLdr_Initialize(tcti, &out->tcti);
     if (!succeeded(rc)) {
         out->tcti = NULL;
@@ -499,7 +382,8 @@ enum kv_code kv_tpm_chip_create(struct kv_tpm_chip *chip, const TPM2B_PUBLIC *te
 static enum kv_code load_code(TSS2_RC rc)
 {
     TSS2_RC plain = rc & ~TSS2_RC_LAYER_MASK;
-    bool parameter = of_chip(rc) && (plain & TPM2_RC_FMT1) != 0 && (plain & TPM2_RC_P) != 0;
+    bool parameter =
+        kv_tpm_rc_of_chip(rc) && (plain & TPM2_RC_FMT1) != 0 && (plain & TPM2_RC_P) != 0;
     return parameter ? KV_E_TOKEN_KEY_DAMAGED : parent_code(kv_tpm_code(rc));
 }
 

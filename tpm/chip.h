@@ -1,4 +1,4 @@
-/* One TPM 2.0 over ESAPI: opened, cleaned, asked. Here, once, a TSS2_RC becomes a kv_code. The chip
+/* One TPM 2.0 over ESAPI: opened, cleaned, asked. The chip
  * has room for three transient objects if nobody manages it: the storage key has one, a key in use
  * the second, and the third is what commands need themselves. */
 #ifndef KV_TPM_CHIP_H
@@ -7,6 +7,7 @@
 #include "core/err.h"
 #include "core/secret.h"
 #include "core/token.h"
+#include "tpm/rc.h"
 
 #include <tss2/tss2_esys.h>
 
@@ -84,12 +85,5 @@ struct kv_tpm_halves {
 };
 KV_MUST_USE enum kv_code kv_tpm_blob_print(const struct kv_tpm_blob *blob,
                                            struct kv_tpm_halves *out, struct kv_err *err);
-
-/* The code of an rc that is not TSS2_RC_SUCCESS. */
-enum kv_code kv_tpm_code(TSS2_RC rc);
-/* Fail with that code: "<what>: <the rc in words>". */
-#define KV_TPM_FAIL(err, rc, what) kv_tpm_fail((err), (rc), KV_ORIGIN, (what))
-enum kv_code kv_tpm_fail(struct kv_err *err, TSS2_RC rc, const char *origin,
-                         const char *what) KV_MUST_USE;
 
 #endif

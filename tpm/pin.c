@@ -197,7 +197,7 @@ static enum kv_code take(const struct kv_tpm_way *way, struct kv_tpm_turn *turn,
     *turn = (struct kv_tpm_turn){.fd = -1};
     *chip = (struct kv_tpm_chip){.primary = ESYS_TR_NONE, .session = ESYS_TR_NONE};
     enum kv_code code =
-        kv_tpm_tcti_managed(way->tcti) ? KV_OK : kv_tpm_turn_open(AT_FDCWD, way->slots, turn, err);
+        kv_tpm_way_managed(way->tcti) ? KV_OK : kv_tpm_turn_open(AT_FDCWD, way->slots, turn, err);
     if (code == KV_OK) {
         code = kv_tpm_turn_take(turn, &alone, err);
     }

@@ -221,7 +221,7 @@ static enum kv_code open_chip(struct kv_tpm_token *token, const char *tcti, stru
 {
     bool alone;
     enum kv_code code =
-        kv_tpm_tcti_managed(tcti) ? KV_OK : kv_tpm_turn_open(token->dir, "..", &token->turn, err);
+        kv_tpm_way_managed(tcti) ? KV_OK : kv_tpm_turn_open(token->dir, "..", &token->turn, err);
     if (code == KV_OK) {
         code = kv_tpm_turn_take(&token->turn, &alone, err);
     }

@@ -7,6 +7,7 @@
 
 #include "core/secret.h"
 #include "core/token.h"
+#include "tpm/way.h"
 
 /* No attempt is counted by the chip (the keys are noDA, or an unclean stop could lock them), so the
  * PIN has to be long. */
@@ -18,16 +19,6 @@ struct kv_tpm_profile {
     const char *folder; /* of the key files; two levels of it are made */
     const char *roots;  /* PEM file of those who vouch for TPMs (core/roots.h), or NULL */
 };
-
-/* Whether `tcti` names a way to a TPM that this layer knows. */
-bool kv_tpm_tcti_known(const char *tcti);
-
-/* Whether a resource manager is behind it, so that several processes may hold objects at once. */
-bool kv_tpm_tcti_managed(const char *tcti);
-
-/* What the way needs of a process that is confined after opening: a device stays open, all others
- * are connected to again for each command. False: not a way that is known. */
-bool kv_tpm_tcti_needs(const char *tcti, bool *unix_sockets, uint16_t *port);
 
 /* Make the folder and, in it, what the login with `pin` is tried on. `label`: 1 to 32 visible ASCII
  * characters. Errors: KV_E_TOKEN_INITIALISED (nothing was changed), KV_E_LIMIT (label, PIN),

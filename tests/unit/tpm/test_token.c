@@ -418,59 +418,6 @@ static void the_owners_storage_key_serves_as_well(void **state)
     swtpm_free(tpm);
 }
 
-static void an_unknown_way_is_refused(void **state)
-{
-    (void)state;
-    static const char *const ways[] = {"",       "mssim:host=localhost", "pcap:swtpm:path=/x",
-                                       "cmd:ls", "device:/dev/null",     "libtss2-tcti-pcap.so"};
-    struct kv_tpm_chip chip;
-    for (size_t i = 0; i < KV_COUNT(ways); i++) {
-        assert_false(kv_tpm_tcti_known(ways[i]));
-        assert_int_equal(kv_tpm_chip_open(ways[i], &chip, NULL), KV_E_CONFIG);
-        kv_tpm_chip_clear(&chip);
-    }
-    bool sockets = true;
-    uint16_t port = 1;
-    assert_true(kv_tpm_tcti_needs("device:/dev/tpmrm0", &sockets, &port));
-    assert_true(!sockets && port == 0);
-    assert_true(kv_tpm_tcti_needs("tabrmd", &sockets, &port));
-    assert_true(sockets && port == 0);
-    assert_true(kv_tpm_tcti_needs("swtpm:path=/run/tpm", &sockets, &port));
-    assert_true(sockets && port == 0);
-    assert_true(kv_tpm_tcti_needs("swtpm:port=2321,host=127.0.0.1", &sockets, &port));
-    assert_true(!sockets && port == 2321);
-    assert_false(kv_tpm_tcti_needs("swtpm:port=70000", &sockets, &port));
-}
-
-static void every_kind_of_failure_has_its_code(void **state)
-{
-    (void)state;
-    static const struct {
-        TSS2_RC rc;
-        enum kv_code want;
-    } rows[] = {
-        {TPM2_RC_LOCKOUT, KV_E_TOKEN_LOCKOUT},
-        {TSS2_RESMGR_TPM_RC_LAYER | TPM2_RC_LOCKOUT, KV_E_TOKEN_LOCKOUT},
-        {TPM2_RC_AUTH_FAIL | TPM2_RC_S | TPM2_RC_1, KV_E_TOKEN_PIN},
-        {TPM2_RC_BAD_AUTH | TPM2_RC_S | TPM2_RC_1, KV_E_TOKEN_PIN},
-        {TPM2_RC_HIERARCHY | TPM2_RC_H | TPM2_RC_1, KV_E_TOKEN_OWNER},
-        {TPM2_RC_INTEGRITY | TPM2_RC_P | TPM2_RC_1, KV_E_TOKEN_KEY_DAMAGED},
-        {TPM2_RC_REFERENCE_H0, KV_E_TOKEN_ABSENT},
-        {TPM2_RC_REFERENCE_S0, KV_E_TOKEN_ABSENT},
-        {TPM2_RC_INITIALIZE, KV_E_TOKEN_ABSENT},
-        {TPM2_RC_SCHEME | TPM2_RC_P | TPM2_RC_2, KV_E_TOKEN_MECHANISM},
-        {TPM2_RC_FAILURE, KV_E_TOKEN},
-        {TPM2_RC_OBJECT_MEMORY, KV_E_TOKEN},
-        {TSS2_TCTI_RC_IO_ERROR, KV_E_TOKEN_ABSENT},
-        {TSS2_TCTI_RC_NO_CONNECTION, KV_E_TOKEN_ABSENT},
-        {TSS2_ESYS_RC_MEMORY, KV_E_NO_MEMORY},
-        {TSS2_ESYS_RC_RSP_AUTH_FAILED, KV_E_TOKEN},
-    };
-    for (size_t i = 0; i < KV_COUNT(rows); i++) {
-        assert_int_equal(kv_tpm_code(rows[i].rc), rows[i].want);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,8 +435,6 @@ int main(void)
         cmocka_unit_test(another_chip_is_told_from_a_cleared_one),
         cmocka_unit_test(an_owner_with_a_password_must_keep_a_storage_key),
         cmocka_unit_test(the_owners_storage_key_serves_as_well),
-        cmocka_unit_test(an_unknown_way_is_refused),
-        cmocka_unit_test(every_kind_of_failure_has_its_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
