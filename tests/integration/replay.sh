@@ -76,6 +76,7 @@ except (FileNotFoundError, ProcessLookupError):
 EOF
 start_slowly() { # SECONDS
     [ -p "$W/go" ] || mkfifo "$W/go"
+    : >"$W/slow" # what the last one said is not waited for
     $world_python "$W/slowly.py" "$1" <"$W/go" >"$W/slow" &
     slowly=$!
     exec {go}>"$W/go" # it waits there, ready
