@@ -1,12 +1,9 @@
 #include "ledger/csv.h"
 
 #include "core/time.h"
-#include "ledger/encode.h"
 
-static const char HEADER[] =
-    "seq,ts,ev,who,via,person,key,role,req,grant,integ,cred,op,ctx,of,out,"
-    "err,auth_ref,session_ref,http,code,dig,docs,leaf_hash,inv,until,why,n,"
-    "info\r\n";
+static const char HEADER[] = "seq,ts,ev,who,via,person,key,role,req,grant,integ,cred,op,ctx,of,out,"
+                             "err,auth_ref,session_ref,http,code,dig,docs,leaf_hash\r\n";
 
 void kv_csv_header(struct kv_buf *out)
 {
@@ -66,36 +63,6 @@ static void docs_cell(struct kv_buf *out, const struct kv_record *rec)
     kv_buf_clear(&text);
 }
 
-/* The hashes of the invoices, as `dig` is written. */
-static void invoices_cell(struct kv_buf *out, const struct kv_record *rec)
-{
-    struct kv_buf text;
-    kv_buf_init(&text, KV_RECORD_MAX);
-    for (size_t i = 0; kv_record_has(rec, KV_RK_INV) && i < rec->inv_count; i++) {
-        char hash[KV_HASH_BASE64_LEN];
-        kv_hash_base64(&rec->inv[i].hash, hash);
-        kv_buf_add_format(&text, "%s%s", i == 0 ? "" : " ", hash);
-    }
-    cell(out, kv_buf_str(&text));
-    out->failed = out->failed || text.failed;
-    kv_buf_clear(&text);
-}
-
-/* What people filter by has a column of its own; the last one has all of `info`. */
-static void info_cells(struct kv_buf *out, const struct kv_record *rec)
-{
-    const struct kv_info *n = kv_record_info(rec, "n");
-    struct kv_buf text;
-    cell(out, kv_record_info_get_str(rec, "until"));
-    cell(out, kv_record_info_get_str(rec, "why"));
-    number_cell(out, n != NULL, n == NULL ? 0 : n->n);
-    kv_buf_init(&text, KV_RECORD_MAX);
-    kv_record_encode_info(rec, &text);
-    cell(out, kv_buf_str(&text));
-    out->failed = out->failed || text.failed;
-    kv_buf_clear(&text);
-}
-
 static const char *out_word(const struct kv_record *rec)
 {
     switch (rec->out) {
@@ -139,7 +106,5 @@ void kv_csv_record(const struct kv_record *rec, const struct kv_hash *leaf, stru
     hash_cell(out, kv_record_has(rec, KV_RK_DIG), &rec->dig);
     docs_cell(out, rec);
     hash_cell(out, true, leaf);
-    invoices_cell(out, rec);
-    info_cells(out, rec);
     kv_buf_add_str(out, "\r\n");
 }

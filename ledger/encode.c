@@ -201,15 +201,6 @@ static void add_info(struct kv_buf *out, const struct kv_info *info)
     }
 }
 
-void kv_record_encode_info(const struct kv_record *rec, struct kv_buf *out)
-{
-    for (size_t i = 0; i < rec->info_count; i++) {
-        kv_buf_add_str(out, i == 0 ? "{" : "");
-        add_info(out, &rec->info[i]);
-    }
-    kv_buf_add_str(out, rec->info_count > 0 ? "}" : "");
-}
-
 static void add_docs(struct kv_buf *out, const struct kv_record *rec)
 {
     for (size_t i = 0; i < rec->doc_count; i++) {
@@ -251,8 +242,11 @@ enum kv_code kv_record_encode(const struct kv_record *rec, struct kv_buf *out, s
             add_key(out, rec, (enum kv_record_key)i);
         }
     }
-    kv_buf_add_str(out, rec->info_count > 0 ? ",\"info\":" : "");
-    kv_record_encode_info(rec, out);
+    for (size_t i = 0; i < rec->info_count; i++) {
+        kv_buf_add_str(out, i == 0 ? ",\"info\":{" : "");
+        add_info(out, &rec->info[i]);
+    }
+    kv_buf_add_str(out, rec->info_count > 0 ? "}" : "");
     add_docs(out, rec);
     add_priv(out, rec);
     kv_buf_add_u8(out, '}');

@@ -16,9 +16,6 @@
 KV_MUST_USE enum kv_code kv_record_encode(const struct kv_record *rec, struct kv_buf *out,
                                           struct kv_err *err);
 
-/* Append the record's `info` as the object that it is there; nothing if it has none. */
-void kv_record_encode_info(const struct kv_record *rec, struct kv_buf *out);
-
 /* The strict reader: accepts exactly what kv_record_encode writes. *out is owned by the caller
  * (kv_record_free). What needs the neighbours (seq, prev, ts, v follow) is not judged here.
  * Errors: KV_E_LEDGER_RECORD, or KV_E_LEDGER_NEWER when the object has a `v` above

@@ -331,26 +331,6 @@ static void a_cell_is_no_formula(void **state)
     kv_record_free(rec);
 }
 
-static void a_line_has_invoices_and_what_info_says(void **state)
-{
-    (void)state;
-    struct kv_record *rec = kv_record_new(KV_EV_USE_SIGN);
-    struct kv_hash leaf = {{0}}, invoice = {{1}};
-    struct kv_buf out;
-    kv_record_add_inv(rec, &invoice);
-    kv_record_add_inv(rec, &leaf);
-    kv_record_info_str(rec, "why", "a \"b\", c");
-    kv_record_info_int(rec, "n", 3);
-    kv_buf_init(&out, 65536);
-    kv_csv_record(rec, &leaf, &out);
-    assert_non_null(strstr(kv_buf_str(&out),
-                           ",AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= "
-                           "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,,\"a \"\"b\"\", c\",3,"
-                           "\"{\"\"why\"\":\"\"a \\\"\"b\\\"\", c\"\",\"\"n\"\":3}\"\r\n"));
-    kv_buf_clear(&out);
-    kv_record_free(rec);
-}
-
 static void single_records_are_proven(void **state)
 {
     (void)state;
@@ -392,7 +372,6 @@ int main(void)
         cmocka_unit_test(a_damaged_ledger_is_exported_as_it_is),
         cmocka_unit_test(a_stale_frame_is_not_exported),
         cmocka_unit_test(a_cell_is_no_formula),
-        cmocka_unit_test(a_line_has_invoices_and_what_info_says),
         cmocka_unit_test(single_records_are_proven),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
