@@ -1,3 +1,5 @@
+/* One file, though long: each part is written into the folder of the same job, and a part alone is
+ * of no use to anybody. */
 #include "ledger/export.h"
 
 #include "core/evidence.h"

@@ -23,43 +23,11 @@
 #define EK_ATTRIBUTES                                                                              \
     (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN |            \
      TPMA_OBJECT_ADMINWITHPOLICY | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT)
-#define EK_POLICY                                                                                  \
-    {                                                                                              \
-        .size = 32, .buffer = {                                                                    \
-            0x83,                                                                                  \
-            0x71,                                                                                  \
-            0x97,                                                                                  \
-            0x67,                                                                                  \
-            0x44,                                                                                  \
-            0x84,                                                                                  \
-            0xb3,                                                                                  \
-            0xf8,                                                                                  \
-            0x1a,                                                                                  \
-            0x90,                                                                                  \
-            0xcc,                                                                                  \
-            0x8d,                                                                                  \
-            0x46,                                                                                  \
-            0xa5,                                                                                  \
-            0xd7,                                                                                  \
-            0x24,                                                                                  \
-            0xfd,                                                                                  \
-            0x52,                                                                                  \
-            0xd7,                                                                                  \
-            0x6e,                                                                                  \
-            0x06,                                                                                  \
-            0x52,                                                                                  \
-            0x0b,                                                                                  \
-            0x64,                                                                                  \
-            0xf2,                                                                                  \
-            0xa1,                                                                                  \
-            0xda,                                                                                  \
-            0x1b,                                                                                  \
-            0x33,                                                                                  \
-            0x14,                                                                                  \
-            0x69,                                                                                  \
-            0xaa                                                                                   \
-        }                                                                                          \
-    }
+/* clang-format off */
+#define EK_POLICY {.size = 32, .buffer = { \
+    0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5, 0xd7, 0x24, \
+    0xfd, 0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa}}
+/* clang-format on */
 
 /* The kinds of endorsement key, the quicker one first: to derive RSA can take a chip many seconds.
  */

@@ -1,4 +1,5 @@
-/* What a TPM says of its keys, and whose TPM it is. The TPM is swtpm, certified by maker.h. */
+/* What a TPM says of its keys, and whose TPM it is. The TPM is swtpm, certified by maker.h.
+ * One file, though long: each test bends another part of the same chain. */
 #include "core/evidence.h"
 #include "core/roots.h"
 #include "core/time.h"

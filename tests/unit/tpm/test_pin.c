@@ -42,28 +42,6 @@ static ESYS_CONTEXT *raw_open(struct swtpm *tpm, TSS2_TCTI_CONTEXT **tcti)
     return esys;
 }
 
-/* Objects and sessions that the chip still holds. */
-static size_t left(struct swtpm *tpm)
-{
-    static const uint32_t kinds[] = {TPM2_TRANSIENT_FIRST, TPM2_LOADED_SESSION_FIRST,
-                                     TPM2_ACTIVE_SESSION_FIRST};
-    TSS2_TCTI_CONTEXT *tcti = NULL;
-    ESYS_CONTEXT *esys = raw_open(tpm, &tcti);
-    size_t count = 0;
-    for (size_t i = 0; i < KV_COUNT(kinds); i++) {
-        TPMS_CAPABILITY_DATA *data = NULL;
-        TPMI_YES_NO more;
-        assert_int_equal(Esys_GetCapability(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                                            TPM2_CAP_HANDLES, kinds[i], 32, &more, &data),
-                         TSS2_RC_SUCCESS);
-        count += data->data.handles.count;
-        Esys_Free(data);
-    }
-    Esys_Finalize(&esys);
-    Tss2_TctiLdr_Finalize(&tcti);
-    return count;
-}
-
 static void a_file_is_read_whole_or_not_at_all(void **state)
 {
     (void)state;
@@ -191,17 +169,17 @@ static void each_refusal_leaves_the_chip_empty(void **state)
     assert_int_equal(seal(tpm, PCRS, kv_buf_bytes(&own.spki), &pin), KV_OK);
     assert_int_equal(kv_tpm_pin_message(way(tpm), &bare, NULL, message, NULL), KV_E_INPUT_VALUE);
     assert_int_equal(kv_tpm_pin_message(way(tpm), &pin, NULL, message, NULL), KV_OK);
-    assert_int_equal(left(tpm), 0);
+    assert_int_equal(swtpm_left(tpm), 0);
     for (int i = 0; i < 2; i++) {
         pin.approval_count = 0;
         assert_int_equal(opens(tpm, &pin), KV_E_PIN_PCRS);
-        assert_int_equal(left(tpm), 0);
+        assert_int_equal(swtpm_left(tpm), 0);
         assert_int_equal(approve(&pin, &wrong, kv_bytes(message, sizeof message)),
                          KV_E_PIN_APPROVAL);
         assert_int_equal(approve(&pin, &own, kv_bytes(message, sizeof message)), KV_OK);
         pin.approval[0].sig[i] ^= 1;
         assert_int_equal(opens(tpm, &pin), KV_E_PIN_APPROVAL);
-        assert_int_equal(left(tpm), 0);
+        assert_int_equal(swtpm_left(tpm), 0);
         pin.approval[0].sig[i] ^= 1;
         pin.slot[0] ^= 1;
         assert_int_equal(opens(tpm, &pin), KV_E_PIN_OTHER);
@@ -214,7 +192,7 @@ static void each_refusal_leaves_the_chip_empty(void **state)
         bare.blob.private.buffer[20] ^= 1;
         assert_int_equal(opens(tpm, &bare), KV_OK);
         assert_int_equal(opens(tpm, &pin), KV_OK);
-        assert_int_equal(left(tpm), 0);
+        assert_int_equal(swtpm_left(tpm), 0);
     }
     swtpm_kill(tpm);
     assert_int_equal(opens(tpm, &pin), KV_E_PIN_TPM);
@@ -329,7 +307,7 @@ static void pcrs_that_the_tpm_does_not_keep_are_refused(void **state)
     swtpm_start(tpm);
     assert_int_equal(seal(tpm, "sha256:0,7", kv_buf_bytes(&own.spki), &pin), KV_OK);
     assert_int_equal(seal(tpm, "sha256:0,8", kv_buf_bytes(&own.spki), &pin), KV_E_TOKEN_MECHANISM);
-    assert_int_equal(left(tpm), 0);
+    assert_int_equal(swtpm_left(tpm), 0);
     authority_clear(&own);
     swtpm_free(tpm);
 }
