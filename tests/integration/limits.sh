@@ -46,7 +46,7 @@ isnt "no program ended" grep -qE 'fatal|ended program' "$W/agent.log"
 # by its own account, which needs no capability for it
 limit() { as "$(id -nu "$(awk '/^Uid:/ { print $2 }' "/proc/$1/status")")" prlimit --pid "$1" "--as=$2:unlimited"; }
 bytes_of() { echo $(($(awk '{ print $1 }' "/proc/$1/statm") * $(getconf PAGESIZE))); }
-tighten() { limit "$1" $(($(bytes_of "$1") + 8 * 1024 * 1024)); }
+tighten() { limit "$1" $(($(bytes_of "$1") + ${2:-8} * 1024 * 1024)); }
 closed() { call kv-erp DELETE "/v1/sessions/$(jq -r .session "$W/open")" && [ "$status" = 200 ]; }
 vault=$(agent_child vault) gate=$(agent_child gate)
 other=$(new_grant erp-1 --context $INTERNAL) || die "no grant"
@@ -61,6 +61,11 @@ isnt "… nor a grant" granted
 is "… status tells it" bash -c "'$BIN/ksefvault' status --socket '$W/run/agent.sock' | grep -F 'agent.no-memory'"
 is "… a grant is revoked" by fin-01 grant revoke "$other" --reason "Little memory"
 is "… the session that lives is ended" closed
+is "with 24 MiB, more than the reserve" tighten "$vault" 24
+session $NIP
+equal "… a session is given" 201 "$status"
+printf %s "$answer" >"$W/open"
+is "… and ended" closed
 limit "$vault" unlimited
 session $NIP
 equal "with room again, a session is given" 201 "$status"
@@ -70,6 +75,13 @@ session $NIP
 equal "… it asks for nothing more" "503 agent.no-memory" "$status $(field code)"
 call kv-erp GET /v1/grants
 equal "… nor for lists" "503 agent.no-memory" "$status $(field code)"
+text_of() { printf '{"text":"%*s"}' $(($1 - 11)) ''; } # BYTES: a body of exactly so many
+call kv-other POST /v1/submissions "$(text_of 16384)"
+isnt "… a text of 16 KiB is looked at" test "$(field code)" = agent.no-memory
+call kv-other POST /v1/submissions "$(text_of 16385)"
+equal "… a byte more is not" "503 agent.no-memory" "$status $(field code)"
+call kv-other POST /v1/submissions "$(text_of 100)" -H 'Transfer-Encoding: chunked'
+equal "… nor one that does not say how long it is" "503 agent.no-memory" "$status $(field code)"
 served() { call kv-other GET /v1/health; [ "$status" = 200 ]; }
 is "… but for its health" served
 is "… and takes what ends something" closed

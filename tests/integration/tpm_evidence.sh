@@ -105,6 +105,11 @@ log_by() { # FILE in place of what the TPM said of the ledger's key
 sed 's/^signature M/signature N/' "$W/export/keys/log.evidence" >"$W/changed.evidence"
 is "what is said of the ledger's key and was changed is found" log_by "$W/changed.evidence"
 is "… and what is said of another key in its place" log_by "$(grep -l '^ksefvault-evidence-1$' "$W"/export/blobs/* | head -n 1)"
+large() { # the file is anybody's who can write to the copy
+    head -c 49153 /dev/zero >"$W/copy/public/log.evidence"
+    exits 10 kv ledger verify "$W/copy" --vkey "$W/log.vkey" && grep -q "FAIL 10 public/log.evidence: " "$W/said"
+}
+is "… and one larger than any evidence" large
 changed() {
     local blob; blob=$(grep -l '^ksefvault-evidence-1$' "$W"/export/blobs/* | head -n 1)
     sed -i 's/^signature M/signature N/' "$blob"
@@ -133,6 +138,8 @@ is "with its maker trusted again, the key is made" credential_is later key
 
 restart_trusting wrong
 is "the slot is software then" custody_is software
+kept() { kv ledger verify "$W/state/ledger" --vkey "$W/log.vkey" --tpm-roots "$W/makers/root.pem" --json | holds '.exit == 0 and .tpmKeys.attested == 4'; }
+is "… what was attested stays so, the ledger's own key, too" kept
 nothing_is_given() {
     local id
     id=$(by cus-01 integration register more --purpose "A test's ERP" --business-owner fin-01 --custodian cus-01 --context $NIP \
