@@ -34,7 +34,7 @@ equal "the vault is founded in a short segment" 1048576 "$(stat -c %s "$W/state/
 to_the_end() { # less than two records are left
     local n
     while n=$(left); [ "$n" -gt 1500 ]; do
-        if [ "$n" -gt 80000 ]; then n=64; else n=$(((n - 700) / 1200 + 1)); fi
+        if [ "$n" -gt 76000 ]; then n=64; else n=$(((n - 700) / 1200 + 1)); fi
         codes "$n" || return 1
     done
 }
