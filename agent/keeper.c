@@ -1,4 +1,5 @@
-/* ksefvault-keeper: the process. One slot, one login; what it answers is in keeper_answer.c. */
+/* ksefvault-keeper: the process. One slot, one login; what it answers is in keeper_answer.c and
+ * keeper_codes.c. */
 #include "agent/keeper.h"
 
 #include "agent/program.h"
@@ -25,7 +26,7 @@
 #define PATHS_MAX 24
 
 /* A token that is gone is found again by starting anew: one login per process. */
-static void give_up_if_gone(struct keeper *k, enum kv_code code)
+void keeper_give_up_if_gone(struct keeper *k, enum kv_code code)
 {
     uint8_t byte;
     struct kv_err err;
@@ -39,6 +40,17 @@ static void give_up_if_gone(struct keeper *k, enum kv_code code)
     }
 }
 
+void keeper_reply(struct keeper *k, enum kv_frame_op op, uint32_t request, const struct kv_buf *out,
+                  const struct kv_err *err)
+{
+    if (out == NULL) {
+        kv_log_err(KV_LOG_ERROR, kv_frame_row(op)->word, err);
+        kv_channel_reply(k->vault, request, err->code, err->msg, KV_BYTES_NULL);
+    } else {
+        kv_channel_reply(k->vault, request, KV_OK, "", kv_buf_bytes(out));
+    }
+}
+
 static void on_question(struct keeper *k, const struct kv_frame *frame)
 {
     struct kv_err err = {.msg = ""};
@@ -48,16 +60,15 @@ static void on_question(struct keeper *k, const struct kv_frame *frame)
                          KV_BYTES_NULL);
         return;
     }
+    if (frame->op == KV_FRAME_SIGN_CODES) {
+        keeper_codes_add(k, frame);
+        return;
+    }
     kv_buf_init(&out, KV_FRAME_BODY_MAX);
     enum kv_code code = keeper_answer(k, frame, &out, &err);
-    if (code != KV_OK) {
-        kv_log_err(KV_LOG_ERROR, kv_frame_row(frame->op)->word, &err);
-        kv_buf_reset(&out);
-    }
-    kv_channel_reply(k->vault, frame->request, code, code == KV_OK ? "" : err.msg,
-                     kv_buf_bytes(&out));
+    keeper_reply(k, frame->op, frame->request, code == KV_OK ? &out : NULL, &err);
     kv_buf_clear(&out);
-    give_up_if_gone(k, code);
+    keeper_give_up_if_gone(k, code);
 }
 
 /* ---- start ---- */
@@ -359,9 +370,11 @@ int main(int argc, char **argv)
         kv_program_die(&err);
     }
     kv_channel_eager(keeper.vault);
+    kv_loop_on_turn(keeper.loop, keeper_codes_sign, &keeper);
     if (kv_loop_run(keeper.loop, &err) != KV_OK) {
         kv_program_die(&err);
     }
+    free(keeper.codes);
     kv_seal_key_free(keeper.transport);
     kv_token_close(keeper.token);
     return (int)kv_code_row(keeper.failed)->exit; /* refused (3): not to be tried again */

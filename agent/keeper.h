@@ -10,33 +10,32 @@
 #include "core/seal.h"
 #include "core/token.h"
 #include "ksef/call.h"
-#include "ksef/certificate.h"
-
-#define KV_CODE_KEYS_MAX 16 /* Offline certificates in use at once in one slot; the oldest goes */
-
-/* An Offline certificate that codes are signed under, checked once and kept with its key. */
-struct code_key {
-    char label[KV_TOKEN_LABEL_LEN]; /* "": none */
-    struct kv_hash certificate;
-    char serial[KV_CERTIFICATE_SERIAL_HEX_LEN];
-    uint64_t handle;
-    enum kv_token_mechanism mechanism;
-};
 
 struct keeper {
     struct kv_loop *loop;
     struct kv_channel *supervisor, *vault;
     struct kv_token *token;
     char vault_name[KV_VAULT_LEN];
-    enum kv_code failed; /* why the slot could not be opened */
-    struct code_key code_keys[KV_CODE_KEYS_MAX];
-    size_t next_code_key;
-    int wrapped_dir; /* keeper_secret.c */
+    enum kv_code failed;        /* why the slot could not be opened */
+    struct keeper_codes *codes; /* keeper_codes.c; NULL: none were asked for */
+    int wrapped_dir;            /* keeper_secret.c */
     struct kv_seal_key *transport;
 };
 
-/* Answer one question of the vault: what is not in its table is KV_E_PROTOCOL. The answer's fields
- * are appended to `out`; on failure they mean nothing. */
+/* Answer a question that `op` asked: with the fields of `out`, or, where that is NULL, with why
+ * not. */
+void keeper_reply(struct keeper *k, enum kv_frame_op op, uint32_t request, const struct kv_buf *out,
+                  const struct kv_err *err);
+/* End, after this turn, if such a failure means that the token is gone. */
+void keeper_give_up_if_gone(struct keeper *k, enum kv_code code);
+
+/* A question for QR codes; answered by the end of the turn. */
+void keeper_codes_add(struct keeper *k, const struct kv_frame *frame);
+/* Sign and answer what was gathered: the hook of the turn's end. */
+void keeper_codes_sign(void *keeper);
+
+/* Answer any other question of the vault: what is not in its table is KV_E_PROTOCOL. The answer's
+ * fields are appended to `out`; on failure they mean nothing. */
 KV_MUST_USE enum kv_code keeper_answer(struct keeper *k, const struct kv_frame *frame,
                                        struct kv_buf *out, struct kv_err *err);
 

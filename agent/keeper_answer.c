@@ -7,7 +7,6 @@
 #include "ksef/allowedips.h"
 #include "ksef/authrequest.h"
 #include "ksef/certificate.h"
-#include "ksef/qr.h"
 
 #include <stdio.h>
 
@@ -268,113 +267,6 @@ static enum kv_code on_certificate(struct keeper *k, const struct kv_field *fiel
     return code;
 }
 
-/* ---- QR codes ---- */
-
-static const struct kv_field_spec codes_specs[] = {
-    {"label", KV_FIELD_STRING, KV_TOKEN_LABEL_LEN - 1, true, NULL},
-    {"environment", KV_FIELD_STRING, 4, true, NULL},
-    {"context", KV_FIELD_STRING, KV_CONTEXT_LEN - 1, true, NULL},
-    {"seller", KV_FIELD_STRING, 10, true, NULL},
-    {"certificate", KV_FIELD_OCTETS, KV_CERTIFICATE_MAX, true, NULL},
-    {"invoices", KV_FIELD_OCTETS, KV_HASH_LEN *KV_CODES_MAX, true, NULL},
-    {NULL, KV_FIELD_END, 0, false, NULL}};
-
-/* Only an Offline certificate signs codes, and only with its own key. */
-static enum kv_code admit_code_key(struct keeper *k, const char *label, struct kv_bytes der,
-                                   struct code_key *out, struct kv_err *err)
-{
-    static struct kv_certificate_info info; /* with its key: too much for the stack */
-    struct kv_token_key key;
-    if (kv_certificate_inspect(der, &info, err) != KV_OK ||
-        kv_token_find(k->token, label, &key, err) != KV_OK) {
-        return err->code;
-    }
-    if (info.usage != KV_CERTIFICATE_OFFLINE) {
-        return KV_REFUSE(err, KV_E_CRED_PURPOSE, "certificate %s is not for QR codes", info.serial);
-    }
-    if (!kv_bytes_equal(kv_bytes(info.spki, info.spki_len), kv_bytes(key.spki, key.spki_len))) {
-        return KV_REFUSE(err, KV_E_CRED_STATE, "certificate %s belongs to another key",
-                         info.serial);
-    }
-    *out = (struct code_key){.certificate = kv_hash(der),
-                             .handle = key.handle,
-                             .mechanism = key.type == KV_TOKEN_EC_P256 ? KV_TOKEN_ECDSA
-                                                                       : KV_TOKEN_RSA_PSS_SHA256};
-    memcpy(out->label, label, strlen(label) + 1);
-    memcpy(out->serial, info.serial, sizeof out->serial);
-    return KV_OK;
-}
-
-/* Checked once: thousands of codes are made under one certificate. */
-static enum kv_code code_key(struct keeper *k, const char *label, struct kv_bytes der,
-                             const struct code_key **out, struct kv_err *err)
-{
-    struct kv_hash hash = kv_hash(der);
-    for (size_t i = 0; i < KV_CODE_KEYS_MAX; i++) {
-        const struct code_key *known = &k->code_keys[i];
-        if (strcmp(known->label, label) == 0 && kv_hash_equal(&known->certificate, &hash)) {
-            *out = known;
-            return KV_OK;
-        }
-    }
-    struct code_key fresh;
-    if (admit_code_key(k, label, der, &fresh, err) != KV_OK) {
-        return err->code;
-    }
-    struct code_key *place = &k->code_keys[k->next_code_key++ % KV_CODE_KEYS_MAX];
-    *place = fresh;
-    *out = place;
-    return KV_OK;
-}
-
-static enum kv_code sign_codes(struct keeper *k, const struct code_key *key, struct kv_bytes front,
-                               struct kv_bytes invoices, struct kv_buf *out, struct kv_err *err)
-{
-    struct kv_buf signatures;
-    enum kv_code code = KV_OK;
-    kv_buf_init(&signatures, KV_CODES_MAX * KV_TOKEN_SIG_MAX);
-    for (size_t at = 0; code == KV_OK && at < invoices.len; at += KV_HASH_LEN) {
-        uint8_t sig[KV_TOKEN_SIG_MAX];
-        size_t len = sizeof sig;
-        struct kv_hash invoice;
-        memcpy(invoice.b, invoices.ptr + at, sizeof invoice.b);
-        struct kv_hash digest = kv_qr_digest(front, &invoice);
-        code = kv_token_sign(k->token, key->handle, key->mechanism, &digest, sig, &len, err);
-        if (code == KV_OK) {
-            kv_buf_add(&signatures, sig, len);
-        }
-    }
-    kv_message_octets(out, "signatures", kv_buf_bytes(&signatures));
-    kv_buf_clear(&signatures);
-    return code;
-}
-
-/* One signature for each invoice, all of one length, in their order. */
-static enum kv_code on_codes(struct keeper *k, const struct kv_field *field, struct kv_buf *out,
-                             struct kv_err *err)
-{
-    char label[KV_TOKEN_LABEL_LEN];
-    const struct code_key *key;
-    struct kv_bytes invoices = field[5].value;
-    if (!text_of(&field[0], label, sizeof label) || invoices.len == 0 ||
-        invoices.len % KV_HASH_LEN != 0) {
-        return KV_REFUSE(err, KV_E_PROTOCOL, "label or invoices");
-    }
-    if (code_key(k, label, field[4].value, &key, err) != KV_OK) {
-        return err->code;
-    }
-    struct kv_qr_issuer issuer = {.environment = field[1].value,
-                                  .context = field[2].value,
-                                  .seller = field[3].value,
-                                  .serial = kv_bytes_str(key->serial)};
-    KV_CLEANUP(kv_buf_clear) struct kv_buf front;
-    kv_buf_init(&front, KV_QR_TEXT_MAX);
-    if (kv_qr_front(&issuer, &front, err) != KV_OK) {
-        return err->code;
-    }
-    return sign_codes(k, key, kv_buf_bytes(&front), invoices, out, err);
-}
-
 static const struct kv_field_spec no_specs[] = {{NULL, KV_FIELD_END, 0, false, NULL}};
 
 /* What a keeper does for the vault, and nothing else. */
@@ -389,7 +281,6 @@ static const struct {
     {KV_FRAME_SIGN_CHECKPOINT, checkpoint_specs, on_checkpoint},
     {KV_FRAME_SIGN_LOGIN, login_specs, on_login},
     {KV_FRAME_SIGN_CERTIFICATE, certificate_specs, on_certificate},
-    {KV_FRAME_SIGN_CODES, codes_specs, on_codes},
     {KV_FRAME_SIGN_TOKEN_LOGIN, keeper_token_login_specs, keeper_on_token_login},
     {KV_FRAME_TOKEN_POINT, no_specs, keeper_on_point},
     {KV_FRAME_TOKEN_IMPORT, keeper_import_specs, keeper_on_import},

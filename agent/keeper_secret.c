@@ -5,6 +5,7 @@
 #include "agent/keeper.h"
 
 #include "ksef/allowedips.h"
+#include "ksef/certificate.h"
 #include "ksef/tokenlogin.h"
 #include "ledger/file.h"
 

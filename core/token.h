@@ -92,6 +92,20 @@ static inline bool kv_token_rung_known(const char *word)
     return false;
 }
 
+/* One signature of many. */
+struct kv_token_job {
+    uint64_t handle;
+    enum kv_token_mechanism mechanism;
+    struct kv_hash digest;
+    uint8_t sig[KV_TOKEN_SIG_MAX]; /* `len` bytes, if `code` is KV_OK */
+    size_t len;
+    enum kv_code code;
+    struct kv_err err;
+    int state; /* the token's own */
+};
+/* The job of that number is done, and all before it. */
+typedef void kv_token_done_fn(void *ctx, size_t number);
+
 struct kv_evidence_subject;
 struct kv_token;
 struct kv_token_ops {
@@ -103,6 +117,9 @@ struct kv_token_ops {
     enum kv_code (*sign)(struct kv_token *token, uint64_t handle, enum kv_token_mechanism mechanism,
                          const struct kv_hash *digest, uint8_t *sig, size_t *len,
                          struct kv_err *err);
+    /* NULL: one after another */
+    void (*sign_all)(struct kv_token *token, struct kv_token_job *jobs, size_t count,
+                     kv_token_done_fn *done, void *ctx);
     /* NULL: this kind of token proves nothing */
     enum kv_code (*certify)(struct kv_token *token, uint64_t handle,
                             const struct kv_evidence_subject *subject, struct kv_buf *out,
@@ -175,6 +192,28 @@ KV_MUST_USE static inline enum kv_code kv_token_sign(struct kv_token *token, uin
                                                      size_t *len, struct kv_err *err)
 {
     return token->ops->sign(token, handle, mechanism, digest, sig, len, err);
+}
+
+static inline void kv_token_do(struct kv_token *token, struct kv_token_job *job)
+{
+    job->len = sizeof job->sig;
+    job->code = kv_token_sign(token, job->handle, job->mechanism, &job->digest, job->sig, &job->len,
+                              &job->err);
+}
+
+/* Do all jobs, several at a time where that pays. `done` is called for each, in their order and
+ * from this thread, as soon as it may be; it must not use the token. */
+static inline void kv_token_sign_all(struct kv_token *token, struct kv_token_job *jobs,
+                                     size_t count, kv_token_done_fn *done, void *ctx)
+{
+    if (token->ops->sign_all != NULL) {
+        token->ops->sign_all(token, jobs, count, done, ctx);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        kv_token_do(token, &jobs[i]);
+        done(ctx, i);
+    }
 }
 
 /* Append the evidence (core/evidence.h) that the key of `handle` was made in this token and cannot

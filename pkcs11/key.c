@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/public.h"
+#include "core/time.h"
 #include "pkcs11/object.h"
 #include "pkcs11/token.h"
 
@@ -88,9 +89,10 @@ static const struct {
                                  true, 256},
 };
 
-static enum kv_code sign_raw(struct kv_pkcs11_token *token, CK_OBJECT_HANDLE object,
-                             enum kv_token_mechanism which, const struct kv_hash *digest,
-                             uint8_t sig[static KV_TOKEN_SIG_MAX], struct kv_err *err)
+static enum kv_code sign_raw(const struct kv_pkcs11_token *token, CK_SESSION_HANDLE session,
+                             CK_OBJECT_HANDLE object, enum kv_token_mechanism which,
+                             const struct kv_hash *digest, uint8_t sig[static KV_TOKEN_SIG_MAX],
+                             struct kv_err *err)
 {
     CK_RSA_PKCS_PSS_PARAMS pss = {CKM_SHA256, CKG_MGF1_SHA256, KV_HASH_LEN};
     CK_MECHANISM mechanism = {mechanisms[which].type, NULL, 0};
@@ -105,12 +107,12 @@ static enum kv_code sign_raw(struct kv_pkcs11_token *token, CK_OBJECT_HANDLE obj
         len = sizeof sha256_info;
     }
     memcpy(in + len, digest->b, KV_HASH_LEN);
-    CK_RV rv = token->module.f->C_SignInit(token->session, &mechanism, object);
+    CK_RV rv = token->module.f->C_SignInit(session, &mechanism, object);
     if (rv != CKR_OK) {
         return KV_CK_FAIL(err, rv, mechanisms[which].name);
     }
     CK_ULONG sig_len = KV_TOKEN_SIG_MAX;
-    rv = token->module.f->C_Sign(token->session, in, len + KV_HASH_LEN, sig, &sig_len);
+    rv = token->module.f->C_Sign(session, in, len + KV_HASH_LEN, sig, &sig_len);
     if (rv != CKR_OK) {
         return KV_CK_FAIL(err, rv, mechanisms[which].name);
     }
@@ -128,7 +130,7 @@ static enum kv_code check_pair(struct kv_pkcs11_token *token, const struct kv_to
     enum kv_token_mechanism mechanism =
         key->type == KV_TOKEN_EC_P256 ? KV_TOKEN_ECDSA : KV_TOKEN_RSA_PKCS1_SHA256;
     uint8_t sig[KV_TOKEN_SIG_MAX];
-    enum kv_code code = sign_raw(token, key->handle, mechanism, &digest, sig, err);
+    enum kv_code code = sign_raw(token, token->session, key->handle, mechanism, &digest, sig, err);
     if (code == KV_OK &&
         !kv_public_verify(key, mechanism, &digest, kv_bytes(sig, mechanisms[mechanism].sig_len))) {
         code = KV_REFUSE(err, KV_E_TOKEN, "the private key does not belong to the public key");
@@ -381,11 +383,11 @@ enum kv_code kv_pkcs11_generate(struct kv_token *base, const char *label,
     return KV_OK;
 }
 
-enum kv_code kv_pkcs11_sign(struct kv_token *base, uint64_t handle,
-                            enum kv_token_mechanism mechanism, const struct kv_hash *digest,
-                            uint8_t *sig, size_t *len, struct kv_err *err)
+enum kv_code kv_pkcs11_sign_in(const struct kv_pkcs11_token *token, CK_SESSION_HANDLE session,
+                               uint64_t handle, enum kv_token_mechanism mechanism,
+                               const struct kv_hash *digest, uint8_t *sig, size_t *len,
+                               struct kv_err *err)
 {
-    struct kv_pkcs11_token *token = kv_pkcs11_token(base);
     assert(mechanism < KV_TOKEN_MECHANISM_COUNT);
     const struct kv_token_key *key = NULL;
     for (size_t i = 0; i < token->key_count && key == NULL; i++) {
@@ -402,11 +404,23 @@ enum kv_code kv_pkcs11_sign(struct kv_token *base, uint64_t handle,
         return KV_REFUSE(err, KV_E_LIMIT, "no room for a signature of %zu bytes",
                          mechanisms[mechanism].sig_len);
     }
-    enum kv_code code = sign_raw(token, handle, mechanism, digest, out, err);
+    enum kv_code code = sign_raw(token, session, handle, mechanism, digest, out, err);
     if (code == KV_OK) {
         *len = mechanisms[mechanism].sig_len;
         memcpy(sig, out, *len);
     }
+    return code;
+}
+
+enum kv_code kv_pkcs11_sign(struct kv_token *base, uint64_t handle,
+                            enum kv_token_mechanism mechanism, const struct kv_hash *digest,
+                            uint8_t *sig, size_t *len, struct kv_err *err)
+{
+    struct kv_pkcs11_token *token = kv_pkcs11_token(base);
+    uint64_t begin_us = kv_time_mono_us();
+    enum kv_code code =
+        kv_pkcs11_sign_in(token, token->session, handle, mechanism, digest, sig, len, err);
+    token->sign_us = kv_time_mono_us() - begin_us;
     return code;
 }
 

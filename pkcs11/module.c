@@ -131,6 +131,7 @@ enum kv_code kv_pkcs11_module_load(const char *path, const char *sha256, const c
                        p11_kit_strerror(rv));
     }
     module.initialised = true;
+    module.locks = args.flags != 0;
     *out = module;
     return KV_OK;
 }

@@ -15,6 +15,7 @@
 struct kv_pkcs11_module {
     CK_FUNCTION_LIST *f; /* NULL: not loaded */
     bool initialised;
+    bool locks; /* several threads may call it */
 };
 
 /* Load the file at `path` (absolute; its SHA-256 must be `sha256` unless that is NULL) and

@@ -1,5 +1,6 @@
 /* The inside of an open PKCS#11 token, shared by token.c (loading, opening, closing), key.c (keys
- * that sign), wrap.c (keys that wrap), object.c (objects) and admin.c. */
+ * that sign), lane.c (many signatures at once), wrap.c (keys that wrap), object.c (objects) and
+ * admin.c. */
 #ifndef KV_PKCS11_SESSION_H
 #define KV_PKCS11_SESSION_H
 
@@ -18,10 +19,15 @@ struct kv_pkcs11_key {
     CK_OBJECT_HANDLE copy; /* session object that signs instead; CK_INVALID_HANDLE: none */
 };
 
+struct kv_pkcs11_lanes;
+
 struct kv_pkcs11_token {
     struct kv_token base; /* first: kv_token* and kv_pkcs11_token* are one address */
     struct kv_pkcs11_module module;
-    CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: none */
+    CK_SLOT_ID slot;
+    CK_SESSION_HANDLE session;     /* CK_INVALID_HANDLE: none */
+    struct kv_pkcs11_lanes *lanes; /* owned; NULL: not tried yet */
+    uint64_t sign_us;              /* what the last signature took */
     int lock;
     char uri[KV_PKCS11_URI_LEN];
     struct kv_pkcs11_key *keys; /* owned */
@@ -45,6 +51,16 @@ KV_MUST_USE enum kv_code kv_pkcs11_load(const struct kv_pkcs11_profile *profile,
                                         struct kv_pkcs11_module *module,
                                         struct kv_softhsm_guard *guard, struct kv_err *err);
 
+/* Sign in `session`, one of the token's. Only reads the token: several threads may, while nobody
+ * finds, makes or destroys keys. */
+KV_MUST_USE enum kv_code kv_pkcs11_sign_in(const struct kv_pkcs11_token *token,
+                                           CK_SESSION_HANDLE session, uint64_t handle,
+                                           enum kv_token_mechanism mechanism,
+                                           const struct kv_hash *digest, uint8_t *sig, size_t *len,
+                                           struct kv_err *err);
+/* End the threads and close their sessions; NULL is fine. */
+void kv_pkcs11_lanes_free(struct kv_pkcs11_lanes *lanes);
+
 /* The functions of kv_token_ops. */
 enum kv_code kv_pkcs11_generate(struct kv_token *token, const char *label,
                                 enum kv_token_key_type type, struct kv_token_key *out,
@@ -54,6 +70,8 @@ enum kv_code kv_pkcs11_find(struct kv_token *token, const char *label, struct kv
 enum kv_code kv_pkcs11_sign(struct kv_token *token, uint64_t handle,
                             enum kv_token_mechanism mechanism, const struct kv_hash *digest,
                             uint8_t *sig, size_t *len, struct kv_err *err);
+void kv_pkcs11_sign_all(struct kv_token *token, struct kv_token_job *jobs, size_t count,
+                        kv_token_done_fn *done, void *ctx);
 enum kv_code kv_pkcs11_destroy(struct kv_token *token, const char *label, struct kv_err *err);
 enum kv_code kv_pkcs11_count(struct kv_token *token, size_t *count, struct kv_err *err);
 enum kv_code kv_pkcs11_destroy_prefix(struct kv_token *token, const char *prefix, size_t *count,

@@ -10,6 +10,7 @@
 static void close_token(struct kv_token *base)
 {
     struct kv_pkcs11_token *token = kv_pkcs11_token(base);
+    kv_pkcs11_lanes_free(token->lanes);
     if (token->session != CK_INVALID_HANDLE) {
         /* the last session of the process: this logs out and drops the copies of keys */
         (void)token->module.f->C_CloseSession(token->session);
@@ -32,6 +33,7 @@ static const struct kv_token_ops ops = {
     .generate = kv_pkcs11_generate,
     .find = kv_pkcs11_find,
     .sign = kv_pkcs11_sign,
+    .sign_all = kv_pkcs11_sign_all,
     .random = get_random,
     .destroy = kv_pkcs11_destroy,
     .count = kv_pkcs11_count,
@@ -161,6 +163,7 @@ static enum kv_code open_slot(struct kv_pkcs11_token *token,
         return code;
     }
     kv_pkcs11_token_uri(&slot->token, token->uri, sizeof token->uri);
+    token->slot = slot->id;
     code = check_flags(&slot->token, profile->allow_low, pin != NULL, err);
     return code == KV_OK ? log_in(token, slot->id, pin, err) : code;
 }
