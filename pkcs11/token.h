@@ -1,6 +1,7 @@
 /* A PKCS#11 token as a kv_token: one module, one slot, one login, one session that stays open
- * (closing the last one would log out: PKCS#11 v2.40 base §5.6). The process must not fork after
- * opening. Errors name the code of docs/errors; the CK_RV is the cause, for the log. */
+ * (closing the last one would log out: PKCS#11 v2.40 base §5.6), and a few more once signatures
+ * turn out to take long (lane.c). The process must not fork after opening. Errors name the code of
+ * docs/errors; the CK_RV is the cause, for the log. */
 #ifndef KV_PKCS11_TOKEN_H
 #define KV_PKCS11_TOKEN_H
 
