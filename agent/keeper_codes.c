@@ -169,7 +169,7 @@ void keeper_codes_sign(void *keeper)
     kv_token_sign_all(k->token, codes->jobs, codes->job_count, on_done, k);
     enum kv_code failed = KV_OK;
     for (size_t i = 0; i < codes->job_count && failed == KV_OK; i++) {
-        failed = codes->jobs[i].code;
+        failed = kv_token_failing(codes->jobs[i].code) ? codes->jobs[i].code : KV_OK;
     }
     codes->job_count = 0;
     codes->waiting_count = 0;

@@ -194,6 +194,20 @@ KV_MUST_USE static inline enum kv_code kv_token_sign(struct kv_token *token, uin
     return token->ops->sign(token, handle, mechanism, digest, sig, len, err);
 }
 
+/* Such a failure is the token's, not the job's: it is not asked for the others in vain, each of
+ * which may take its deadline. */
+static inline bool kv_token_failing(enum kv_code code)
+{
+    return code == KV_E_TOKEN || code == KV_E_TOKEN_ABSENT || code == KV_E_TOKEN_MODULE;
+}
+
+/* A job after one that failed in that way. */
+static inline void kv_token_job_like(struct kv_token_job *job, const struct kv_token_job *failed)
+{
+    job->code = failed->code;
+    job->err = failed->err;
+}
+
 static inline void kv_token_do(struct kv_token *token, struct kv_token_job *job)
 {
     job->len = sizeof job->sig;
@@ -201,18 +215,29 @@ static inline void kv_token_do(struct kv_token *token, struct kv_token_job *job)
                               &job->err);
 }
 
-/* Do all jobs, several at a time where that pays. `done` is called for each, in their order and
- * from this thread, as soon as it may be; it must not use the token. */
+static inline void kv_token_in_turn(struct kv_token *token, struct kv_token_job *jobs, size_t count,
+                                    kv_token_done_fn *done, void *ctx)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && kv_token_failing(jobs[i - 1].code)) {
+            kv_token_job_like(&jobs[i], &jobs[i - 1]);
+        } else {
+            kv_token_do(token, &jobs[i]);
+        }
+        done(ctx, i);
+    }
+}
+
+/* Do all jobs, several at a time where that pays; after one that fails for the token's sake
+ * (kv_token_failing) those not begun yet fail like it. `done` is called for each, in their order
+ * and from this thread, as soon as it may be; it must not use the token. */
 static inline void kv_token_sign_all(struct kv_token *token, struct kv_token_job *jobs,
                                      size_t count, kv_token_done_fn *done, void *ctx)
 {
     if (token->ops->sign_all != NULL) {
         token->ops->sign_all(token, jobs, count, done, ctx);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        kv_token_do(token, &jobs[i]);
-        done(ctx, i);
+    } else {
+        kv_token_in_turn(token, jobs, count, done, ctx);
     }
 }
 

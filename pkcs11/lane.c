@@ -21,10 +21,11 @@ enum { TO_DO, DONE, DONE_IN_LANE }; /* of a job */
 struct kv_pkcs11_lanes {
     const struct kv_pkcs11_token *token; /* borrowed; only read here */
     pthread_mutex_t mutex;
-    pthread_cond_t more, less; /* there are jobs; one was done */
-    struct kv_token_job *jobs; /* of the caller */
-    size_t count, next;        /* of the jobs; the next to take */
-    uint64_t least_us;         /* that a job of these took */
+    pthread_cond_t more, less;         /* there are jobs; one was done */
+    struct kv_token_job *jobs;         /* of the caller */
+    size_t count, next;                /* of the jobs; the next to take */
+    uint64_t least_us;                 /* that a job of these took */
+    const struct kv_token_job *failed; /* one of them, for the token's sake; NULL: none */
     bool ending;
     size_t lane_count;
     struct lane {
@@ -53,6 +54,11 @@ static bool do_next(struct kv_pkcs11_lanes *lanes, CK_SESSION_HANDLE session)
         return false;
     }
     struct kv_token_job *job = &lanes->jobs[lanes->next++];
+    if (lanes->failed != NULL) {
+        kv_token_job_like(job, lanes->failed);
+        job->state = DONE;
+        return true;
+    }
     unlock(lanes);
     uint64_t begin_us = kv_time_mono_us();
     job->len = sizeof job->sig;
@@ -61,7 +67,9 @@ static bool do_next(struct kv_pkcs11_lanes *lanes, CK_SESSION_HANDLE session)
     uint64_t took_us = kv_time_mono_us() - begin_us;
     lock(lanes);
     lanes->least_us = took_us < lanes->least_us ? took_us : lanes->least_us;
-    job->state = session == lanes->token->session ? DONE : DONE_IN_LANE;
+    bool in_lane = session != lanes->token->session;
+    job->state = in_lane ? DONE_IN_LANE : DONE;
+    lanes->failed = !in_lane && kv_token_failing(job->code) ? job : lanes->failed;
     return true;
 }
 
@@ -147,12 +155,18 @@ void kv_pkcs11_lanes_free(struct kv_pkcs11_lanes *lanes)
     free(lanes);
 }
 
-/* What a lane could not do, the first session tries. If it can, lanes are of no use here: modules
- * may have less to offer than they say. */
-static bool do_again(struct kv_pkcs11_token *token, struct kv_token_job *job)
+/* What a lane could not do, the first session tries; *useless: it can, so modules may have less to
+ * offer than they say. The failure that is the token's own, if it was one. */
+static const struct kv_token_job *do_again(struct kv_pkcs11_token *token, struct kv_token_job *job,
+                                           const struct kv_token_job *failed, bool *useless)
 {
+    if (failed != NULL) {
+        kv_token_job_like(job, failed);
+        return failed;
+    }
     kv_token_do(&token->base, job);
-    return job->code == KV_OK;
+    *useless = *useless || job->code == KV_OK;
+    return kv_token_failing(job->code) ? job : NULL;
 }
 
 /* Take jobs beside the lanes, and tell of each that is done when those before it are. */
@@ -170,16 +184,19 @@ static void side_by_side(struct kv_pkcs11_token *token, struct kv_token_job *job
     lanes->count = count;
     lanes->next = 0;
     lanes->least_us = UINT64_MAX;
+    lanes->failed = NULL;
     (void)pthread_cond_broadcast(&lanes->more);
     while (told < count) {
         struct kv_token_job *job = &jobs[told];
         if (job->state != TO_DO) {
+            const struct kv_token_job *failed = lanes->failed;
             unlock(lanes);
             if (job->state == DONE_IN_LANE && job->code != KV_OK) {
-                useless = do_again(token, job) || useless;
+                failed = do_again(token, job, failed, &useless);
             }
             done(ctx, told++);
             lock(lanes);
+            lanes->failed = lanes->failed != NULL ? lanes->failed : failed;
         } else if (!do_next(lanes, token->session)) {
             (void)pthread_cond_wait(&lanes->less, &lanes->mutex);
         }
@@ -208,8 +225,5 @@ void kv_pkcs11_sign_all(struct kv_token *base, struct kv_token_job *jobs, size_t
         side_by_side(token, jobs, count, done, ctx);
         return;
     }
-    for (size_t i = 0; i < count; i++) {
-        kv_token_do(base, &jobs[i]);
-        done(ctx, i);
-    }
+    kv_token_in_turn(base, jobs, count, done, ctx);
 }

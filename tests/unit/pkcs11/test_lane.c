@@ -28,6 +28,18 @@ static CK_RV sign_in_the_first_session_only(CK_SESSION_HANDLE session, CK_BYTE_P
     return CKR_DEVICE_ERROR;
 }
 
+static unsigned asked;
+static CK_RV begin_nowhere(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+                           CK_OBJECT_HANDLE key)
+{
+    (void)session;
+    (void)mechanism;
+    (void)key;
+    (void)__atomic_add_fetch(&asked, 1, __ATOMIC_RELAXED);
+    (void)usleep(1000);
+    return CKR_DEVICE_REMOVED;
+}
+
 static CK_RV no_session(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,
                         CK_SESSION_HANDLE *session)
 {
@@ -167,6 +179,31 @@ static void a_module_that_does_not_lock_has_one_thread(void **state)
     expect_threads(before);
 }
 
+/* Whichever way they are signed: each call may take as long as the module waits for its device. */
+static void a_token_that_fails_is_not_asked_for_every_job(void **state)
+{
+    (void)state;
+    static const uint64_t last_us[] = {0, 1000};
+    functions.C_SignInit = begin_nowhere;
+    inside->module.f = &functions;
+    for (size_t i = 0; i < KV_COUNT(last_us); i++) {
+        for (size_t j = 0; j < JOBS; j++) {
+            jobs[j] =
+                (struct kv_token_job){.handle = rsa.handle, .mechanism = KV_TOKEN_RSA_PSS_SHA256};
+        }
+        told = 0;
+        asked = 0;
+        inside->sign_us = last_us[i];
+        kv_token_sign_all(token, jobs, JOBS, on_done, &told);
+        assert_int_equal(told, JOBS);
+        for (size_t j = 0; j < JOBS; j++) {
+            assert_int_equal(jobs[j].code, KV_E_TOKEN_ABSENT);
+            assert_int_equal(jobs[j].err.code, KV_E_TOKEN_ABSENT);
+        }
+        assert_in_range(asked, 1, JOBS / 2);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +212,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_a_lane_cannot_the_first_session_signs, begin, end),
         cmocka_unit_test_setup_teardown(without_another_session_all_sign_in_the_first, begin, end),
         cmocka_unit_test_setup_teardown(a_module_that_does_not_lock_has_one_thread, begin, end),
+        cmocka_unit_test_setup_teardown(a_token_that_fails_is_not_asked_for_every_job, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
