@@ -8,8 +8,9 @@
 
 #include <stdlib.h>
 
-#define KV_CODE_KEYS_MAX 16  /* Offline certificates in use at once in one slot; the oldest goes */
-#define JOBS_MAX         512 /* gathered; more are signed at once, within the turn */
+#define KV_CODE_KEYS_MAX 16 /* Offline certificates in use at once in one slot; the oldest goes */
+/* Gathered; what is more is signed in the same turn, after them. */
+#define JOBS_MAX (2 * KV_CODES_MAX)
 
 /* An Offline certificate that codes are signed under, checked once and kept with its key. */
 struct code_key {

@@ -127,6 +127,37 @@ codes "$(body $NIP "$hash" | sed 's/"hash"/"hash":"x","hash"/')"
 refused "the same key twice" input.json 400
 equal "… and nothing was recorded" "$before" "$(record_count)"
 
+# ---- more at once than a keeper gathers ----
+
+# Two questions of 64 are what it signs in one go. While it is stopped the vault hands it three.
+for ((i = 0; i < 3; i++)); do
+    mapfile -t hashes < <(for ((j = 0; j < 64; j++)); do invoice; done)
+    body $NIP "${hashes[@]}" >"$W/many.$i"
+    [ $i = 0 ] || echo next
+    printf '%s\n' "unix-socket = $W/run/agent.sock" 'silent' 'max-time = 30' 'header = "Content-Type: application/json"' \
+        "header = \"Idempotency-Key: $SRANDOM$SRANDOM$SRANDOM\"" "data = \"@$W/many.$i\"" "output = \"$W/answers/many.$i\"" \
+        'url = "http://agent/v1/offline-codes"'
+done >"$W/many"
+chmod 0644 "$W/many" "$W"/many.*
+mkdir -p "$W/answers" && chown kv-other "$W/answers"
+keeper=$(agent_child keeper) before=$(record_count)
+kill -STOP "$keeper"
+as kv-other "$CODES" --parallel --parallel-immediate --parallel-max 3 --config "$W/many" >"$W/said" 2>&1 &
+caller=$!
+wait_for 15 eval '[ "$(record_count)" -ge $((before + 3 * 64)) ]'
+kill -CONT "$keeper"
+wait "$caller"
+equal "192 codes that waited for the slot are all signed" 192 "$(jq '.codes[] | .certificateLink' "$W"/answers/many.* | wc -l)"
+equal "… each answer with its own invoices" "$(for ((i = 0; i < 3; i++)); do jq -c '[.invoices[].hash]' "$W/many.$i"; done)" \
+    "$(for ((i = 0; i < 3; i++)); do jq -c '[.codes[].hash]' "$W/answers/many.$i"; done)"
+equal "… each link another" 192 "$(jq -r '.codes[].certificateLink' "$W"/answers/many.* | sort -u | wc -l)"
+verified=0
+for i in 0 1 2; do
+    openssl_verifies "$(jq -r '.codes[63].certificateLink' "$W/answers/many.$i")" "$W/ec.der" >/dev/null 2>&1 && verified=$((verified + 1))
+done
+equal "… and signed by their key" 3 $verified
+equal "… by the same keeper" "$keeper" "$(agent_child keeper)"
+
 # ---- purposes are kept apart ----
 
 PROGRAM=$CODES call kv-other POST /v1/sessions "{\"context\":\"$NIP\"}"
