@@ -1,5 +1,6 @@
 /* What the HTTP client promises by itself: trust, limits, deadlines, and what it never does. The
- * environment of this program holds traps for all of it: see main. */
+ * environment of this program holds traps for all of it: see main. One file, though long, since
+ * they must all run in that environment. */
 #include "tests/integration/courier/world.h"
 #include "tests/unit/ksef/software_key.h"
 

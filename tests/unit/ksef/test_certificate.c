@@ -1,3 +1,5 @@
+/* The test of one noun. One file, though long: each test bends another part of the same
+ * certificate. */
 #include "tests/unit/ksef/software_key.h"
 #include "tests/unit/ksef/vector.h"
 

@@ -1,3 +1,5 @@
+/* The test of one noun. One file, though long: a row or two for each reply that KSeF has, and what
+ * is wrong with it. */
 #include "tests/unit/kv_test.h"
 
 #include "core/parse.h"

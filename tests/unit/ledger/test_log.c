@@ -1,3 +1,5 @@
+/* The test of one noun. One file, though long: its tests share what they write, kill and read
+ * again. */
 #include "tests/unit/ledger/log_test.h"
 
 #include <signal.h>
