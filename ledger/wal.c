@@ -9,6 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Written behind the records now and then. Blocks that were only allocated are marked as written by
+ * the flush that first fills them, which costs the disk a second write; over zeros it is one. */
+#define ZEROS_LEN (256 * 1024)
+
 static const char SPARE[] = "spare.tmp"; /* the next segment, made ahead; not a segment's name */
 
 struct kv_wal {
@@ -18,6 +22,8 @@ struct kv_wal {
     uint64_t first;   /* its name */
     uint64_t cap;     /* bytes allocated for it */
     uint64_t written; /* bytes of it that are durable */
+    uint64_t zeroed;  /* end of the zeros that were written behind them */
+    uint8_t *zeros;   /* ZEROS_LEN of them */
     bool has_spare;
     bool broken; /* a write or sync failed: nothing more is tried */
     struct kv_buf staged;
@@ -32,6 +38,10 @@ struct kv_wal *kv_wal_new(int wal_fd, uint64_t segment_len)
     wal->dir_fd = wal_fd;
     wal->segment_len = segment_len == 0 ? KV_SEGMENT_LEN : segment_len;
     wal->fd = -1;
+    wal->zeros = calloc(1, ZEROS_LEN);
+    if (wal->zeros == NULL) {
+        abort();
+    }
     kv_buf_init(&wal->staged, KV_SEGMENT_MAX);
     return wal;
 }
@@ -41,6 +51,7 @@ void kv_wal_free(struct kv_wal *wal)
     if (wal != NULL) {
         kv_close_fdp(&wal->fd);
         kv_buf_clear(&wal->staged);
+        free(wal->zeros);
         free(wal);
     }
 }
@@ -103,7 +114,7 @@ static enum kv_code open_segment(struct kv_wal *wal, uint64_t first, struct kv_e
     fd = -1; /* handed over */
     wal->first = first;
     wal->cap = (uint64_t)st.st_size;
-    wal->written = 0;
+    wal->written = wal->zeroed = 0;
     return KV_OK;
 }
 
@@ -155,8 +166,22 @@ enum kv_code kv_wal_resume(struct kv_wal *wal, uint64_t first_seq, uint64_t off,
         return code;
     }
     assert(off <= wal->cap);
-    wal->written = off;
+    wal->written = wal->zeroed = off;
     return KV_OK;
+}
+
+/* What is staged, and the next zeros when it reaches beyond the last: they ride on its flush. */
+static enum kv_code write_staged(struct kv_wal *wal, struct kv_err *err)
+{
+    uint64_t end = wal->written + wal->staged.len;
+    enum kv_code code =
+        kv_fd_write_at(wal->fd, kv_buf_bytes(&wal->staged), (off_t)wal->written, err);
+    if (code == KV_OK && end > wal->zeroed && end < wal->cap) {
+        uint64_t len = wal->cap - end < ZEROS_LEN ? wal->cap - end : ZEROS_LEN;
+        code = kv_fd_write_at(wal->fd, kv_bytes(wal->zeros, (size_t)len), (off_t)end, err);
+        wal->zeroed = end + len;
+    }
+    return code == KV_OK ? KV_OK : kv_wrap(err, "write records");
 }
 
 enum kv_code kv_wal_flush(struct kv_wal *wal, struct kv_err *err)
@@ -168,10 +193,9 @@ enum kv_code kv_wal_flush(struct kv_wal *wal, struct kv_err *err)
         return KV_OK;
     }
     wal->broken = true; /* until both have succeeded */
-    enum kv_code code =
-        kv_fd_write_at(wal->fd, kv_buf_bytes(&wal->staged), (off_t)wal->written, err);
+    enum kv_code code = write_staged(wal, err);
     if (code != KV_OK) {
-        return kv_wrap(err, "write records");
+        return code;
     }
     if (fdatasync(wal->fd) != 0) {
         return KV_FAIL(err, KV_E_LEDGER_WRITE, KV_ERRNO, "records cannot be synced");
