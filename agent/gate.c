@@ -32,6 +32,7 @@ struct gate {
     struct MHD_Daemon *http;
     struct kv_source *http_source;
     struct kv_timer *http_timer;
+    struct kv_headroom headroom;
     uint64_t number_of_fd[FD_MAX]; /* the vault's number of each client's descriptor, 0: none */
 };
 
@@ -227,7 +228,7 @@ static enum MHD_Result on_query(void *ctx, enum MHD_ValueKind kind, const char *
 
 /* With little memory left only small requests go on that end something or tell how things stand.
  * Whether a signed text gives or takes away the vault sees, which refuses by its own memory. */
-static enum kv_code room_for(enum kv_call call, const char *length, bool chunked,
+static enum kv_code room_for(struct gate *gate, enum kv_call call, const char *length, bool chunked,
                              struct kv_err *err)
 {
     uint64_t bytes = 0;
@@ -235,7 +236,7 @@ static enum kv_code room_for(enum kv_call call, const char *length, bool chunked
         !chunked && (length == NULL || kv_parse_u64(kv_bytes_str(length), SMALL_BODY, &bytes));
     bool needed = call == KV_CALL_STATUS || call == KV_CALL_HEALTH || call == KV_CALL_SUBMIT ||
                   call == KV_CALL_SESSION_CLOSE || call == KV_CALL_STATEMENT;
-    return small && needed ? KV_OK : kv_headroom(err);
+    return small && needed ? KV_OK : kv_headroom(&gate->headroom, err);
 }
 
 static struct exchange *begin(struct gate *gate, struct MHD_Connection *connection, const char *url,
@@ -257,7 +258,7 @@ static struct exchange *begin(struct gate *gate, struct MHD_Connection *connecti
     bool chunked =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Transfer-Encoding") != NULL;
     if (kv_call_route(method, url, &x->call, &x->args, &x->err) != KV_OK ||
-        room_for(x->call, length, chunked, &x->err) != KV_OK) {
+        room_for(gate, x->call, length, chunked, &x->err) != KV_OK) {
         return x;
     }
     bool has_body = length != NULL && strcmp(length, "0") != 0;
@@ -442,6 +443,12 @@ static void on_http_timer(void *ctx)
     pump(ctx);
 }
 
+static void on_turn(void *ctx)
+{
+    struct gate *gate = ctx;
+    gate->headroom.known = false;
+}
+
 static enum kv_code start_http(struct gate *gate, struct kv_err *err)
 {
     gate->http = MHD_start_daemon(
@@ -471,6 +478,7 @@ int main(int argc, char **argv)
         return 1;
     }
     gate->loop = kv_program_start("ksefvault-gate");
+    kv_loop_on_turn(gate->loop, on_turn, gate);
     kv_gate_json_init();
     if (start_http(gate, &err) != KV_OK ||
         kv_channel_new_take_fd(gate->loop, KV_FD_SUPERVISOR, KV_ROLE_GATE, KV_ROLE_SUPERVISOR,

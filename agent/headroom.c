@@ -2,9 +2,9 @@
 
 #include <sys/mman.h>
 
-enum kv_code kv_headroom(struct kv_err *err)
+/* Asked for and given back untouched: the only question that both limits answer. */
+static enum kv_code ask(struct kv_err *err)
 {
-    /* asked for and given back untouched: the only question that both limits answer */
     void *room =
         mmap(NULL, KV_HEADROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (room == MAP_FAILED) {
@@ -13,4 +13,17 @@ enum kv_code kv_headroom(struct kv_err *err)
     }
     (void)munmap(room, KV_HEADROOM); /* it was mapped just now: cannot fail */
     return KV_OK;
+}
+
+enum kv_code kv_headroom(struct kv_headroom *turn, struct kv_err *err)
+{
+    if (!turn->known) {
+        turn->known = true;
+        turn->said.code = KV_OK;
+        (void)ask(&turn->said); /* what it said stays there */
+    }
+    if (turn->said.code != KV_OK) {
+        *err = turn->said;
+    }
+    return turn->said.code;
 }

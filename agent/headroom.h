@@ -10,8 +10,14 @@
 /* More than a turn of the vault, or the answers of the gate's full room, take. */
 #define KV_HEADROOM (16 * 1024 * 1024) /* bytes */
 
-/* Whether this program may grow by KV_HEADROOM. Asks the kernel, about a microsecond. Errors:
- * KV_E_NO_MEMORY. */
-KV_MUST_USE enum kv_code kv_headroom(struct kv_err *err);
+/* What the kernel said in this turn of the loop; at its end, known = false. */
+struct kv_headroom {
+    bool known;
+    struct kv_err said;
+};
+
+/* Whether this program may grow by KV_HEADROOM. Asks the kernel once in a turn: mapping and
+ * unmapping is dear beside a request. Errors: KV_E_NO_MEMORY. */
+KV_MUST_USE enum kv_code kv_headroom(struct kv_headroom *turn, struct kv_err *err);
 
 #endif

@@ -25,6 +25,7 @@
 #define KV_AGENT_VAULT_H
 
 #include "agent/channel.h"
+#include "agent/headroom.h"
 #include "core/call.h"
 #include "core/config.h"
 #include "core/record.h"
@@ -162,8 +163,7 @@ struct vault {
     uint64_t mono_us;
     bool space_known; /* in this turn */
     struct kv_log_space space;
-    bool headroom_known; /* in this turn: `headroom` is what kv_headroom said */
-    struct kv_err headroom;
+    struct kv_headroom headroom;
     bool dirty; /* records wait for the flush */
     /* What the next record brings along, stored only if it is accepted: the side rows behind its
      * commitments, the policy text that it asks for. Borrowed. */

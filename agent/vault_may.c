@@ -1,6 +1,5 @@
 /* Whether something may be given, used or recorded now: how a slot keeps keys, the clock,
  * the signer, and the room on the disk and in memory. */
-#include "agent/headroom.h"
 #include "agent/vault.h"
 
 #include "core/log.h"
@@ -42,26 +41,11 @@ static enum kv_code space_of(struct vault *v, const struct kv_log_space **out, s
     return KV_OK;
 }
 
-/* Asked of the kernel once in a turn. */
-static enum kv_code may_grow(struct vault *v, struct kv_err *err)
-{
-    if (!v->headroom_known) {
-        v->headroom_known = true;
-        if (kv_headroom(&v->headroom) == KV_OK) {
-            v->headroom.code = KV_OK;
-        }
-    }
-    if (v->headroom.code != KV_OK) {
-        *err = v->headroom;
-    }
-    return v->headroom.code;
-}
-
 enum kv_code vault_may_give(struct vault *v, struct kv_err *err)
 {
     const struct kv_log_space *space;
     (void)vault_now(v);
-    if (may_grow(v, err) != KV_OK) {
+    if (kv_headroom(&v->headroom, err) != KV_OK) {
         return err->code;
     }
     if (v->started && vault_custody_allows(v, v->log_slot, err) != KV_OK) {
@@ -99,7 +83,7 @@ enum kv_code vault_may_use(struct vault *v, struct kv_err *err)
     if (open >= KV_BATCH_RECORDS || age > KV_UNCOVERED_MS) {
         return KV_REFUSE(err, KV_E_LEDGER_SIGNER, "%s", v->signer_detail);
     }
-    return may_grow(v, err);
+    return kv_headroom(&v->headroom, err);
 }
 
 uint64_t vault_room_for(const struct vault *v, const struct kv_bytes *blobs, size_t count)

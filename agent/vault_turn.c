@@ -432,6 +432,9 @@ void vault_turn_end(void *vault)
     }
     v->now_ms = 0;
     v->space_known = false;
-    v->headroom_known = false;
+    v->headroom.known = false;
+    if (v->gate != NULL) {
+        kv_channel_flush(v->gate); /* who waits comes before the log's reader */
+    }
     kv_log_release();
 }
