@@ -370,11 +370,11 @@ int main(int argc, char **argv)
         kv_program_die(&err);
     }
     kv_channel_eager(keeper.vault);
-    kv_loop_on_turn(keeper.loop, keeper_codes_sign, &keeper);
+    kv_loop_on_turn(keeper.loop, keeper_codes_collect, &keeper);
     if (kv_loop_run(keeper.loop, &err) != KV_OK) {
         kv_program_die(&err);
     }
-    free(keeper.codes);
+    keeper_codes_end(&keeper);
     kv_seal_key_free(keeper.transport);
     kv_token_close(keeper.token);
     return (int)kv_code_row(keeper.failed)->exit; /* refused (3): not to be tried again */

@@ -29,10 +29,12 @@ void keeper_reply(struct keeper *k, enum kv_frame_op op, uint32_t request, const
 /* End, after this turn, if such a failure means that the token is gone. */
 void keeper_give_up_if_gone(struct keeper *k, enum kv_code code);
 
-/* A question for QR codes; answered by the end of the turn. */
+/* A question for QR codes; answered when all are signed. */
 void keeper_codes_add(struct keeper *k, const struct kv_frame *frame);
-/* Sign and answer what was gathered: the hook of the turn's end. */
-void keeper_codes_sign(void *keeper);
+/* Answer what is signed: the hook of the turn's end. */
+void keeper_codes_collect(void *keeper);
+/* Before the token is closed: answer what was asked, and free. */
+void keeper_codes_end(struct keeper *k);
 
 /* Answer any other question of the vault: what is not in its table is KV_E_PROTOCOL. The answer's
  * fields are appended to `out`; on failure they mean nothing. */

@@ -1,5 +1,6 @@
-/* QR codes: the questions of a turn are gathered, and all that they ask for is signed together
- * (core/token.h, kv_token_sign_all), each answered as soon as its last signature is there. */
+/* QR codes: what a question asks for is given to the token at once, with what it has to sign
+ * already (core/token.h, kv_token_begin); a question is answered when its last signature is there.
+ */
 #include "agent/keeper.h"
 
 #include "core/log.h"
@@ -7,10 +8,11 @@
 #include "ksef/qr.h"
 
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #define KV_CODE_KEYS_MAX 16 /* Offline certificates in use at once in one slot; the oldest goes */
-/* Gathered; what is more is signed in the same turn, after them. */
-#define JOBS_MAX (2 * KV_CODES_MAX)
+#define JOBS_MAX         (2 * KV_CODES_MAX) /* begun; before more are, some are waited for */
 
 /* An Offline certificate that codes are signed under, checked once and kept with its key. */
 struct code_key {
@@ -21,19 +23,18 @@ struct code_key {
     enum kv_token_mechanism mechanism;
 };
 
+/* A question that is not answered yet. */
 struct codes {
     uint32_t request;
-    size_t count; /* of its jobs */
+    size_t count, left; /* jobs; not done */
+    struct kv_token_job jobs[];
 };
 
 struct keeper_codes {
     struct code_key keys[KV_CODE_KEYS_MAX];
     size_t next_key;
-    struct codes waiting[JOBS_MAX];
-    size_t waiting_count;
-    struct kv_token_job jobs[JOBS_MAX];
-    size_t job_count;
-    size_t answered, first; /* while they are signed: of `waiting`, and its first job */
+    size_t jobs;            /* begun, and not done */
+    struct kv_source *done; /* NULL: there was nothing to wait for yet */
 };
 
 static const struct kv_field_spec codes_specs[] = {
@@ -93,8 +94,9 @@ static enum kv_code code_key(struct keeper *k, const char *label, struct kv_byte
     return KV_OK;
 }
 
-/* The jobs of a question, after those that wait: one signature for each invoice, in their order. */
-static enum kv_code gather(struct keeper *k, const struct kv_field *field, struct kv_err *err)
+/* The jobs of a question: one signature for each invoice, in their order. Owned by the caller. */
+static enum kv_code read_codes(struct keeper *k, const struct kv_field *field, struct codes **out,
+                               struct kv_err *err)
 {
     char label[KV_TOKEN_LABEL_LEN];
     const struct code_key *key;
@@ -115,29 +117,38 @@ static enum kv_code gather(struct keeper *k, const struct kv_field *field, struc
     if (kv_qr_front(&issuer, &front, err) != KV_OK) {
         return err->code;
     }
-    for (size_t at = 0; at < invoices.len; at += KV_HASH_LEN) {
-        struct kv_token_job *job = &k->codes->jobs[k->codes->job_count++];
+    size_t count = invoices.len / KV_HASH_LEN;
+    struct codes *codes = calloc(1, sizeof *codes + count * sizeof codes->jobs[0]);
+    if (codes == NULL) {
+        return KV_REFUSE(err, KV_E_NO_MEMORY, "no memory for %zu codes", count);
+    }
+    codes->count = codes->left = count;
+    for (size_t i = 0; i < count; i++) {
+        struct kv_token_job *job = &codes->jobs[i];
         struct kv_hash invoice;
-        memcpy(invoice.b, invoices.ptr + at, sizeof invoice.b);
+        memcpy(invoice.b, invoices.ptr + i * KV_HASH_LEN, sizeof invoice.b);
+        job->owner = codes;
         job->handle = key->handle;
         job->mechanism = key->mechanism;
         job->digest = kv_qr_digest(kv_buf_bytes(&front), &invoice);
     }
+    *out = codes;
     return KV_OK;
 }
 
 /* All signatures of one question, or why there are none. */
-static void answer(struct keeper *k, const struct codes *codes, const struct kv_token_job *jobs)
+static void answer(struct keeper *k, const struct codes *codes)
 {
     struct kv_buf signatures, out;
     kv_buf_init(&signatures, KV_CODES_MAX * KV_TOKEN_SIG_MAX);
     for (size_t i = 0; i < codes->count; i++) {
-        if (jobs[i].code != KV_OK) {
-            keeper_reply(k, KV_FRAME_SIGN_CODES, codes->request, NULL, &jobs[i].err);
+        const struct kv_token_job *job = &codes->jobs[i];
+        if (job->code != KV_OK) {
+            keeper_reply(k, KV_FRAME_SIGN_CODES, codes->request, NULL, &job->err);
             kv_buf_clear(&signatures);
             return;
         }
-        kv_buf_add(&signatures, jobs[i].sig, jobs[i].len);
+        kv_buf_add(&signatures, job->sig, job->len);
     }
     kv_buf_init(&out, KV_FRAME_BODY_MAX);
     kv_message_octets(&out, "signatures", kv_buf_bytes(&signatures));
@@ -146,36 +157,73 @@ static void answer(struct keeper *k, const struct codes *codes, const struct kv_
     kv_buf_clear(&signatures);
 }
 
-static void on_done(void *keeper, size_t number)
+/* Answer what is signed, or with `wait` what is asked, until no more than `left` jobs are left.
+ * Returns the failure of the token's own among them, if there was one. */
+static enum kv_code collect(struct keeper *k, size_t left, bool wait)
 {
-    struct keeper *k = keeper;
-    struct keeper_codes *codes = k->codes;
-    const struct codes *first = &codes->waiting[codes->answered];
-    if (number + 1 == codes->first + first->count) {
-        answer(k, first, &codes->jobs[codes->first]);
-        codes->first += first->count;
-        codes->answered++;
+    enum kv_code failed = KV_OK;
+    struct kv_token_job *job;
+    /* with none left, until the token says so: then it forgets a failure */
+    while ((left == 0 || k->codes->jobs > left) && (job = kv_token_take(k->token, wait)) != NULL) {
+        struct codes *codes = job->owner;
+        failed = kv_token_failing(job->code) ? job->code : failed;
+        k->codes->jobs--;
+        if (--codes->left == 0) {
+            answer(k, codes);
+            free(codes);
+        }
+    }
+    return failed;
+}
+
+/* A token that fails tells it to all who wait. */
+static void collect_or_end(struct keeper *k, size_t left, bool wait)
+{
+    enum kv_code failed = collect(k, left, wait);
+    if (failed != KV_OK) {
+        (void)collect(k, 0, true);
+        keeper_give_up_if_gone(k, failed);
     }
 }
 
-void keeper_codes_sign(void *keeper)
+/* What was signed is collected at the turn's end. */
+static void on_done(void *ctx, uint32_t events)
+{
+    const struct keeper *k = ctx;
+    uint64_t count;
+    (void)events;
+    if (read(kv_token_done_fd(k->token), &count, sizeof count) < 0) {
+        kv_log(KV_LOG_DEBUG, "codes", "done=none"); /* collected before this was read */
+    }
+}
+
+static void watch(struct keeper *k)
+{
+    struct kv_err err;
+    int fd = kv_token_done_fd(k->token);
+    if (k->codes->done == NULL && fd >= 0 &&
+        kv_loop_watch(k->loop, fd, EPOLLIN, on_done, k, &k->codes->done, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "codes", &err);
+        kv_loop_stop(k->loop); /* nothing would tell of what is signed */
+    }
+}
+
+void keeper_codes_collect(void *keeper)
 {
     struct keeper *k = keeper;
-    struct keeper_codes *codes = k->codes;
-    if (codes == NULL || codes->job_count == 0) {
+    if (k->codes == NULL) {
         return;
     }
-    codes->answered = 0;
-    codes->first = 0;
-    kv_token_sign_all(k->token, codes->jobs, codes->job_count, on_done, k);
-    enum kv_code failed = KV_OK;
-    for (size_t i = 0; i < codes->job_count && failed == KV_OK; i++) {
-        failed = kv_token_failing(codes->jobs[i].code) ? codes->jobs[i].code : KV_OK;
-    }
-    codes->job_count = 0;
-    codes->waiting_count = 0;
-    if (failed != KV_OK) {
-        keeper_give_up_if_gone(k, failed);
+    collect_or_end(k, 0, false);
+    watch(k);
+}
+
+void keeper_codes_end(struct keeper *k)
+{
+    if (k->codes != NULL) {
+        (void)collect(k, 0, true);
+        kv_loop_unwatch(&k->codes->done);
+        free(k->codes);
     }
 }
 
@@ -183,21 +231,23 @@ void keeper_codes_add(struct keeper *k, const struct kv_frame *frame)
 {
     struct kv_field field[KV_FIELDS_MAX];
     struct kv_err err = {.msg = ""};
+    struct codes *codes = NULL;
     if (k->codes == NULL && (k->codes = calloc(1, sizeof *k->codes)) == NULL) {
         abort();
     }
-    struct keeper_codes *codes = k->codes;
-    if (codes->job_count + KV_CODES_MAX > JOBS_MAX) {
-        keeper_codes_sign(k);
-    }
-    size_t before = codes->job_count;
     enum kv_code code = kv_message_read(frame->body, codes_specs, field, &err);
-    code = code == KV_OK ? gather(k, field, &err) : code;
+    code = code == KV_OK ? read_codes(k, field, &codes, &err) : code;
     if (code != KV_OK) {
         keeper_reply(k, frame->op, frame->request, NULL, &err);
         keeper_give_up_if_gone(k, code);
         return;
     }
-    codes->waiting[codes->waiting_count++] =
-        (struct codes){frame->request, codes->job_count - before};
+    codes->request = frame->request;
+    if (k->codes->jobs + codes->count > JOBS_MAX) {
+        collect_or_end(k, JOBS_MAX - codes->count, true);
+    }
+    for (size_t i = 0; i < codes->count; i++) {
+        kv_token_begin(k->token, &codes->jobs[i]);
+    }
+    k->codes->jobs += codes->count;
 }

@@ -92,8 +92,10 @@ static inline bool kv_token_rung_known(const char *word)
     return false;
 }
 
-/* One signature of many. */
+/* One signature of many; the caller's own, but between kv_token_begin and kv_token_take. */
 struct kv_token_job {
+    struct kv_token_job *next; /* the token's */
+    void *owner;               /* for the caller */
     uint64_t handle;
     enum kv_token_mechanism mechanism;
     struct kv_hash digest;
@@ -101,10 +103,37 @@ struct kv_token_job {
     size_t len;
     enum kv_code code;
     struct kv_err err;
-    int state; /* the token's own */
+    uint64_t took_us; /* the token's */
 };
-/* The job of that number is done, and all before it. */
-typedef void kv_token_done_fn(void *ctx, size_t number);
+
+/* Jobs in their order. */
+struct kv_token_jobs {
+    struct kv_token_job *first, *last;
+    size_t count;
+};
+
+static inline void kv_token_jobs_put(struct kv_token_jobs *jobs, struct kv_token_job *job)
+{
+    job->next = NULL;
+    if (jobs->first == NULL) {
+        jobs->first = job;
+    } else {
+        jobs->last->next = job;
+    }
+    jobs->last = job;
+    jobs->count++;
+}
+
+/* The first one; NULL if there is none. */
+static inline struct kv_token_job *kv_token_jobs_take(struct kv_token_jobs *jobs)
+{
+    struct kv_token_job *job = jobs->first;
+    if (job != NULL) {
+        jobs->first = job->next;
+        jobs->count--;
+    }
+    return job;
+}
 
 struct kv_evidence_subject;
 struct kv_token;
@@ -118,8 +147,8 @@ struct kv_token_ops {
                          const struct kv_hash *digest, uint8_t *sig, size_t *len,
                          struct kv_err *err);
     /* NULL: one after another */
-    void (*sign_all)(struct kv_token *token, struct kv_token_job *jobs, size_t count,
-                     kv_token_done_fn *done, void *ctx);
+    struct kv_token_job *(*take)(struct kv_token *token, bool wait);
+    int (*done_fd)(const struct kv_token *token);
     /* NULL: this kind of token proves nothing */
     enum kv_code (*certify)(struct kv_token *token, uint64_t handle,
                             const struct kv_evidence_subject *subject, struct kv_buf *out,
@@ -142,6 +171,8 @@ struct kv_token_ops {
 struct kv_token {
     const struct kv_token_ops *ops;
     struct kv_token_info info;
+    struct kv_token_jobs waiting; /* not begun yet */
+    struct kv_err failure;        /* the token's own, met by a job; code KV_OK: none */
 };
 
 /* Log out and free; NULL is fine. */
@@ -201,44 +232,54 @@ static inline bool kv_token_failing(enum kv_code code)
     return code == KV_E_TOKEN || code == KV_E_TOKEN_ABSENT || code == KV_E_TOKEN_MODULE;
 }
 
-/* A job after one that failed in that way. */
-static inline void kv_token_job_like(struct kv_token_job *job, const struct kv_token_job *failed)
-{
-    job->code = failed->code;
-    job->err = failed->err;
-}
-
+/* Sign now, unless the token failed before. */
 static inline void kv_token_do(struct kv_token *token, struct kv_token_job *job)
 {
+    if (token->failure.code != KV_OK) {
+        job->err = token->failure;
+        job->code = job->err.code;
+        return;
+    }
     job->len = sizeof job->sig;
     job->code = kv_token_sign(token, job->handle, job->mechanism, &job->digest, job->sig, &job->len,
                               &job->err);
-}
-
-static inline void kv_token_in_turn(struct kv_token *token, struct kv_token_job *jobs, size_t count,
-                                    kv_token_done_fn *done, void *ctx)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0 && kv_token_failing(jobs[i - 1].code)) {
-            kv_token_job_like(&jobs[i], &jobs[i - 1]);
-        } else {
-            kv_token_do(token, &jobs[i]);
-        }
-        done(ctx, i);
+    if (kv_token_failing(job->code)) {
+        token->failure = job->err;
     }
 }
 
-/* Do all jobs, several at a time where that pays; after one that fails for the token's sake
- * (kv_token_failing) those not begun yet fail like it. `done` is called for each, in their order
- * and from this thread, as soon as it may be; it must not use the token. */
-static inline void kv_token_sign_all(struct kv_token *token, struct kv_token_job *jobs,
-                                     size_t count, kv_token_done_fn *done, void *ctx)
+/* The next job that waits, done; NULL if none does. */
+static inline struct kv_token_job *kv_token_take_in_turn(struct kv_token *token)
 {
-    if (token->ops->sign_all != NULL) {
-        token->ops->sign_all(token, jobs, count, done, ctx);
+    struct kv_token_job *job = kv_token_jobs_take(&token->waiting);
+    if (job != NULL) {
+        kv_token_do(token, job);
     } else {
-        kv_token_in_turn(token, jobs, count, done, ctx);
+        token->failure.code = KV_OK; /* who comes later asks anew */
     }
+    return job;
+}
+
+/* Many signatures, several at a time where that pays. Jobs are begun, and come back done, in any
+ * order. After one that fails for the token's sake (kv_token_failing) those not signed yet fail
+ * like it. */
+static inline void kv_token_begin(struct kv_token *token, struct kv_token_job *job)
+{
+    kv_token_jobs_put(&token->waiting, job);
+}
+
+/* A job that is done. NULL if none is: with `wait`, because there are no more; without it there may
+ * be some under way, which kv_token_done_fd will tell of. */
+static inline struct kv_token_job *kv_token_take(struct kv_token *token, bool wait)
+{
+    return token->ops->take == NULL ? kv_token_take_in_turn(token) : token->ops->take(token, wait);
+}
+
+/* An eventfd, readable when jobs under way were done, to be read by who watches it; borrowed until
+ * the token is closed. -1 as long as none was ever under way. */
+static inline int kv_token_done_fd(const struct kv_token *token)
+{
+    return token->ops->done_fd == NULL ? -1 : token->ops->done_fd(token);
 }
 
 /* Append the evidence (core/evidence.h) that the key of `handle` was made in this token and cannot

@@ -89,10 +89,10 @@ static const struct {
                                  true, 256},
 };
 
-static enum kv_code sign_raw(const struct kv_pkcs11_token *token, CK_SESSION_HANDLE session,
-                             CK_OBJECT_HANDLE object, enum kv_token_mechanism which,
-                             const struct kv_hash *digest, uint8_t sig[static KV_TOKEN_SIG_MAX],
-                             struct kv_err *err)
+enum kv_code kv_pkcs11_sign_in(const struct kv_pkcs11_module *module, CK_SESSION_HANDLE session,
+                               uint64_t handle, enum kv_token_mechanism which,
+                               const struct kv_hash *digest, uint8_t sig[static KV_TOKEN_SIG_MAX],
+                               size_t *out_len, struct kv_err *err)
 {
     CK_RSA_PKCS_PSS_PARAMS pss = {CKM_SHA256, CKG_MGF1_SHA256, KV_HASH_LEN};
     CK_MECHANISM mechanism = {mechanisms[which].type, NULL, 0};
@@ -107,18 +107,19 @@ static enum kv_code sign_raw(const struct kv_pkcs11_token *token, CK_SESSION_HAN
         len = sizeof sha256_info;
     }
     memcpy(in + len, digest->b, KV_HASH_LEN);
-    CK_RV rv = token->module.f->C_SignInit(session, &mechanism, object);
+    CK_RV rv = module->f->C_SignInit(session, &mechanism, handle);
     if (rv != CKR_OK) {
         return KV_CK_FAIL(err, rv, mechanisms[which].name);
     }
     CK_ULONG sig_len = KV_TOKEN_SIG_MAX;
-    rv = token->module.f->C_Sign(session, in, len + KV_HASH_LEN, sig, &sig_len);
+    rv = module->f->C_Sign(session, in, len + KV_HASH_LEN, sig, &sig_len);
     if (rv != CKR_OK) {
         return KV_CK_FAIL(err, rv, mechanisms[which].name);
     }
     if (sig_len != mechanisms[which].sig_len) {
         return KV_REFUSE(err, KV_E_TOKEN, "the token gave a signature of %lu bytes", sig_len);
     }
+    *out_len = sig_len;
     return KV_OK;
 }
 
@@ -130,9 +131,10 @@ static enum kv_code check_pair(struct kv_pkcs11_token *token, const struct kv_to
     enum kv_token_mechanism mechanism =
         key->type == KV_TOKEN_EC_P256 ? KV_TOKEN_ECDSA : KV_TOKEN_RSA_PKCS1_SHA256;
     uint8_t sig[KV_TOKEN_SIG_MAX];
-    enum kv_code code = sign_raw(token, token->session, key->handle, mechanism, &digest, sig, err);
-    if (code == KV_OK &&
-        !kv_public_verify(key, mechanism, &digest, kv_bytes(sig, mechanisms[mechanism].sig_len))) {
+    size_t len;
+    enum kv_code code = kv_pkcs11_sign_in(&token->module, token->session, key->handle, mechanism,
+                                          &digest, sig, &len, err);
+    if (code == KV_OK && !kv_public_verify(key, mechanism, &digest, kv_bytes(sig, len))) {
         code = KV_REFUSE(err, KV_E_TOKEN, "the private key does not belong to the public key");
     }
     return code;
@@ -383,10 +385,8 @@ enum kv_code kv_pkcs11_generate(struct kv_token *base, const char *label,
     return KV_OK;
 }
 
-enum kv_code kv_pkcs11_sign_in(const struct kv_pkcs11_token *token, CK_SESSION_HANDLE session,
-                               uint64_t handle, enum kv_token_mechanism mechanism,
-                               const struct kv_hash *digest, uint8_t *sig, size_t *len,
-                               struct kv_err *err)
+enum kv_code kv_pkcs11_may_sign(const struct kv_pkcs11_token *token, uint64_t handle,
+                                enum kv_token_mechanism mechanism, struct kv_err *err)
 {
     assert(mechanism < KV_TOKEN_MECHANISM_COUNT);
     const struct kv_token_key *key = NULL;
@@ -396,20 +396,15 @@ enum kv_code kv_pkcs11_sign_in(const struct kv_pkcs11_token *token, CK_SESSION_H
     if (key == NULL) {
         return KV_REFUSE(err, KV_E_TOKEN_KEY_MISSING, "no key of that handle was found before");
     }
-    if (key->type != mechanisms[mechanism].key) {
-        return KV_REFUSE(err, KV_E_TOKEN_MECHANISM, "the key is of another kind than that");
-    }
-    uint8_t out[KV_TOKEN_SIG_MAX];
-    if (*len < mechanisms[mechanism].sig_len) {
-        return KV_REFUSE(err, KV_E_LIMIT, "no room for a signature of %zu bytes",
-                         mechanisms[mechanism].sig_len);
-    }
-    enum kv_code code = sign_raw(token, session, handle, mechanism, digest, out, err);
-    if (code == KV_OK) {
-        *len = mechanisms[mechanism].sig_len;
-        memcpy(sig, out, *len);
-    }
-    return code;
+    return key->type == mechanisms[mechanism].key
+               ? KV_OK
+               : KV_REFUSE(err, KV_E_TOKEN_MECHANISM, "the key is of another kind than that");
+}
+
+void kv_pkcs11_took(struct kv_pkcs11_token *token, enum kv_token_mechanism mechanism, uint64_t us)
+{
+    uint64_t *least = &token->sign_us[mechanism];
+    *least = *least == 0 || us < *least ? us : *least;
 }
 
 enum kv_code kv_pkcs11_sign(struct kv_token *base, uint64_t handle,
@@ -417,10 +412,25 @@ enum kv_code kv_pkcs11_sign(struct kv_token *base, uint64_t handle,
                             uint8_t *sig, size_t *len, struct kv_err *err)
 {
     struct kv_pkcs11_token *token = kv_pkcs11_token(base);
+    uint8_t out[KV_TOKEN_SIG_MAX];
+    size_t out_len;
+    enum kv_code code = kv_pkcs11_may_sign(token, handle, mechanism, err);
+    if (code != KV_OK) {
+        return code;
+    }
+    if (*len < mechanisms[mechanism].sig_len) {
+        return KV_REFUSE(err, KV_E_LIMIT, "no room for a signature of %zu bytes",
+                         mechanisms[mechanism].sig_len);
+    }
     uint64_t begin_us = kv_time_mono_us();
-    enum kv_code code =
-        kv_pkcs11_sign_in(token, token->session, handle, mechanism, digest, sig, len, err);
-    token->sign_us = kv_time_mono_us() - begin_us;
+    code = kv_pkcs11_sign_in(&token->module, token->session, handle, mechanism, digest, out,
+                             &out_len, err);
+    token->signed_us = kv_time_mono_us();
+    kv_pkcs11_took(token, mechanism, token->signed_us - begin_us);
+    if (code == KV_OK) {
+        *len = out_len;
+        memcpy(sig, out, out_len);
+    }
     return code;
 }
 

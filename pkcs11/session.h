@@ -25,9 +25,11 @@ struct kv_pkcs11_token {
     struct kv_token base; /* first: kv_token* and kv_pkcs11_token* are one address */
     struct kv_pkcs11_module module;
     CK_SLOT_ID slot;
-    CK_SESSION_HANDLE session;     /* CK_INVALID_HANDLE: none */
-    struct kv_pkcs11_lanes *lanes; /* owned; NULL: not tried yet */
-    uint64_t sign_us;              /* what the last signature took */
+    CK_SESSION_HANDLE session;                  /* CK_INVALID_HANDLE: none */
+    struct kv_pkcs11_lanes *lanes;              /* owned; NULL: not tried yet */
+    uint64_t sign_us[KV_TOKEN_MECHANISM_COUNT]; /* the least that one took; 0: none was made */
+    uint64_t signed_us;                         /* when the first session made its last */
+    unsigned alone;                             /* jobs in a row that found no other */
     int lock;
     char uri[KV_PKCS11_URI_LEN];
     struct kv_pkcs11_key *keys; /* owned */
@@ -51,13 +53,17 @@ KV_MUST_USE enum kv_code kv_pkcs11_load(const struct kv_pkcs11_profile *profile,
                                         struct kv_pkcs11_module *module,
                                         struct kv_softhsm_guard *guard, struct kv_err *err);
 
-/* Sign in `session`, one of the token's. Only reads the token: several threads may, while nobody
- * finds, makes or destroys keys. */
-KV_MUST_USE enum kv_code kv_pkcs11_sign_in(const struct kv_pkcs11_token *token,
-                                           CK_SESSION_HANDLE session, uint64_t handle,
-                                           enum kv_token_mechanism mechanism,
-                                           const struct kv_hash *digest, uint8_t *sig, size_t *len,
-                                           struct kv_err *err);
+/* Whether that key was found, and is one for that mechanism. Errors: KV_E_TOKEN_KEY_MISSING,
+ * KV_E_TOKEN_MECHANISM. */
+KV_MUST_USE enum kv_code kv_pkcs11_may_sign(const struct kv_pkcs11_token *token, uint64_t handle,
+                                            enum kv_token_mechanism mechanism, struct kv_err *err);
+/* Sign in `session` with a key that may. Several threads may at once, each in its own. */
+KV_MUST_USE enum kv_code
+kv_pkcs11_sign_in(const struct kv_pkcs11_module *module, CK_SESSION_HANDLE session, uint64_t handle,
+                  enum kv_token_mechanism mechanism, const struct kv_hash *digest,
+                  uint8_t sig[static KV_TOKEN_SIG_MAX], size_t *len, struct kv_err *err);
+/* Learn what a signature took; one that had to wait for a processor says nothing. */
+void kv_pkcs11_took(struct kv_pkcs11_token *token, enum kv_token_mechanism mechanism, uint64_t us);
 /* End the threads and close their sessions; NULL is fine. */
 void kv_pkcs11_lanes_free(struct kv_pkcs11_lanes *lanes);
 
@@ -70,8 +76,8 @@ enum kv_code kv_pkcs11_find(struct kv_token *token, const char *label, struct kv
 enum kv_code kv_pkcs11_sign(struct kv_token *token, uint64_t handle,
                             enum kv_token_mechanism mechanism, const struct kv_hash *digest,
                             uint8_t *sig, size_t *len, struct kv_err *err);
-void kv_pkcs11_sign_all(struct kv_token *token, struct kv_token_job *jobs, size_t count,
-                        kv_token_done_fn *done, void *ctx);
+struct kv_token_job *kv_pkcs11_take(struct kv_token *token, bool wait);
+int kv_pkcs11_done_fd(const struct kv_token *token);
 enum kv_code kv_pkcs11_destroy(struct kv_token *token, const char *label, struct kv_err *err);
 enum kv_code kv_pkcs11_count(struct kv_token *token, size_t *count, struct kv_err *err);
 enum kv_code kv_pkcs11_destroy_prefix(struct kv_token *token, const char *prefix, size_t *count,

@@ -2,6 +2,8 @@
 #include "pkcs11/session.h"
 #include "tests/unit/pkcs11/softhsm.h"
 
+#include <poll.h>
+
 #define JOBS 40
 
 static struct softhsm *hsm;
@@ -9,7 +11,6 @@ static struct kv_token *token;
 static struct kv_pkcs11_token *inside;
 static struct kv_token_key ec, rsa;
 static struct kv_token_job jobs[JOBS];
-static size_t told;
 
 /* What the module does, but for what a test puts in its place. */
 static CK_FUNCTION_LIST functions, *original;
@@ -76,13 +77,6 @@ static int end(void **state)
     return 0;
 }
 
-static void on_done(void *ctx, size_t number)
-{
-    assert_ptr_equal(ctx, &told);
-    assert_int_equal(number, told);
-    told++;
-}
-
 static size_t threads(void)
 {
     DIR *dir = opendir("/proc/self/task");
@@ -104,10 +98,32 @@ static void expect_threads(size_t wanted)
     assert_int_equal(threads(), wanted);
 }
 
+static void set_sign_us(uint64_t us)
+{
+    for (size_t i = 0; i < KV_TOKEN_MECHANISM_COUNT; i++) {
+        inside->sign_us[i] = us;
+    }
+}
+
+/* Each comes back once. */
+static void take_all(size_t count)
+{
+    bool back[JOBS] = {false};
+    for (size_t i = 0; i < count; i++) {
+        const struct kv_token_job *job = kv_token_take(token, true);
+        assert_non_null(job);
+        assert_in_range(job - jobs, 0, count - 1);
+        assert_false(back[job - jobs]);
+        back[job - jobs] = true;
+    }
+    assert_null(kv_token_take(token, true));
+}
+
 /* Both keys in turn, each job another text; job 7 has a key that is not there. */
 static void sign_all(uint64_t last_us)
 {
     static const char texts[JOBS] = {0};
+    set_sign_us(last_us);
     for (size_t i = 0; i < JOBS; i++) {
         const struct kv_token_key *key = i % 3 == 0 ? &ec : &rsa;
         jobs[i] = (struct kv_token_job){.handle = i == 7 ? 123456 : key->handle,
@@ -115,11 +131,9 @@ static void sign_all(uint64_t last_us)
                                                      : i % 3 == 1 ? KV_TOKEN_RSA_PSS_SHA256
                                                                   : KV_TOKEN_RSA_PKCS1_SHA256,
                                         .digest = kv_hash(kv_bytes(texts, i))};
+        kv_token_begin(token, &jobs[i]);
     }
-    told = 0;
-    inside->sign_us = last_us;
-    kv_token_sign_all(token, jobs, JOBS, on_done, &told);
-    assert_int_equal(told, JOBS);
+    take_all(JOBS);
     for (size_t i = 0; i < JOBS; i++) {
         const struct kv_token_key *key = i % 3 == 0 ? &ec : &rsa;
         if (i == 7) {
@@ -132,16 +146,89 @@ static void sign_all(uint64_t last_us)
     }
 }
 
-static void slow_keys_sign_side_by_side_and_are_told_in_order(void **state)
+static void slow_keys_sign_side_by_side(void **state)
 {
     (void)state;
     size_t before = threads();
-    sign_all(0);
+    sign_all(1);
     expect_threads(before); /* as far as is known they are quick */
     sign_all(1000);
-    expect_threads(before + 3);
+    expect_threads(before + 4);
     sign_all(1000);
-    expect_threads(before + 3); /* the same again */
+    expect_threads(before + 4); /* the same again */
+}
+
+static bool readable(int fd, int timeout_ms)
+{
+    struct pollfd in = {.fd = fd, .events = POLLIN};
+    return poll(&in, 1, timeout_ms) == 1;
+}
+
+static void begin_one(size_t i)
+{
+    jobs[i] = (struct kv_token_job){
+        .handle = rsa.handle, .mechanism = KV_TOKEN_RSA_PSS_SHA256, .owner = &jobs[JOBS - 1 - i]};
+    kv_token_begin(token, &jobs[i]);
+}
+
+/* Who begins jobs sleeps meanwhile, and is told. */
+static void a_descriptor_tells_of_what_is_done(void **state)
+{
+    (void)state;
+    uint64_t count;
+    assert_int_equal(kv_token_done_fd(token), -1);
+    set_sign_us(1000);
+    for (size_t i = 0; i < 6; i++) {
+        begin_one(i);
+    }
+    size_t taken = 0;
+    while (taken < 6) {
+        const struct kv_token_job *job = kv_token_take(token, false);
+        if (job == NULL) {
+            assert_true(readable(kv_token_done_fd(token), 10000));
+            assert_int_equal(read(kv_token_done_fd(token), &count, sizeof count), sizeof count);
+            continue;
+        }
+        assert_int_equal(job->code, KV_OK);
+        assert_ptr_equal(job->owner, &jobs[JOBS - 1 - (job - jobs)]);
+        taken++;
+    }
+    assert_null(kv_token_take(token, false));
+}
+
+static unsigned in_lanes;
+static CK_RV sign_and_count(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG len,
+                            CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+    if (session != first_session) {
+        (void)__atomic_add_fetch(&in_lanes, 1, __ATOMIC_RELAXED);
+    }
+    return real_sign(session, in, len, out, out_len);
+}
+
+/* A thread is not woken for one that would have nothing to wait for. */
+static void who_is_alone_is_signed_for_at_once(void **state)
+{
+    (void)state;
+    functions.C_Sign = sign_and_count;
+    inside->module.f = &functions;
+    in_lanes = 0;
+    set_sign_us(1000);
+    for (size_t i = 0; i < JOBS; i++) {
+        begin_one(i);
+        assert_ptr_equal(kv_token_take(token, true), &jobs[i]);
+        (void)usleep(1000);
+    }
+    assert_in_range(in_lanes, 1, 8); /* those before it was sure */
+    in_lanes = 0;
+    begin_one(0);
+    for (size_t i = 1; i < JOBS; i++) { /* always one under way */
+        begin_one(i);
+        assert_non_null(kv_token_take(token, true));
+    }
+    assert_non_null(kv_token_take(token, true));
+    assert_null(kv_token_take(token, true));
+    assert_int_equal(in_lanes, JOBS);
 }
 
 static void what_a_lane_cannot_the_first_session_signs(void **state)
@@ -183,32 +270,34 @@ static void a_module_that_does_not_lock_has_one_thread(void **state)
 static void a_token_that_fails_is_not_asked_for_every_job(void **state)
 {
     (void)state;
-    static const uint64_t last_us[] = {0, 1000};
+    static const uint64_t last_us[] = {1, 1000};
     functions.C_SignInit = begin_nowhere;
     inside->module.f = &functions;
     for (size_t i = 0; i < KV_COUNT(last_us); i++) {
-        for (size_t j = 0; j < JOBS; j++) {
-            jobs[j] =
-                (struct kv_token_job){.handle = rsa.handle, .mechanism = KV_TOKEN_RSA_PSS_SHA256};
-        }
-        told = 0;
         asked = 0;
-        inside->sign_us = last_us[i];
-        kv_token_sign_all(token, jobs, JOBS, on_done, &told);
-        assert_int_equal(told, JOBS);
+        set_sign_us(last_us[i]);
+        for (size_t j = 0; j < JOBS; j++) {
+            begin_one(j);
+        }
+        take_all(JOBS);
         for (size_t j = 0; j < JOBS; j++) {
             assert_int_equal(jobs[j].code, KV_E_TOKEN_ABSENT);
             assert_int_equal(jobs[j].err.code, KV_E_TOKEN_ABSENT);
         }
-        assert_in_range(asked, 1, JOBS / 2);
+        assert_in_range(asked, 1, 4 + 1); /* by each lane, and by the first session */
     }
+    functions.C_SignInit = original->C_SignInit;
+    begin_one(0); /* who comes later asks anew */
+    take_all(1);
+    assert_int_equal(jobs[0].code, KV_OK);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(slow_keys_sign_side_by_side_and_are_told_in_order, begin,
-                                        end),
+        cmocka_unit_test_setup_teardown(slow_keys_sign_side_by_side, begin, end),
+        cmocka_unit_test_setup_teardown(a_descriptor_tells_of_what_is_done, begin, end),
+        cmocka_unit_test_setup_teardown(who_is_alone_is_signed_for_at_once, begin, end),
         cmocka_unit_test_setup_teardown(what_a_lane_cannot_the_first_session_signs, begin, end),
         cmocka_unit_test_setup_teardown(without_another_session_all_sign_in_the_first, begin, end),
         cmocka_unit_test_setup_teardown(a_module_that_does_not_lock_has_one_thread, begin, end),
