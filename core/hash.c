@@ -3,8 +3,10 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 
-/* One context per process, reused: EVP_MD_CTX_new for each leaf costs as much as the hash. */
+/* One context per process, reused, and the algorithms fetched once: EVP_MD_CTX_new for each leaf
+ * costs as much as the hash, and so does looking SHA-256 up. */
 static EVP_MD_CTX *shared;
+static EVP_MD *sha256, *sha512;
 
 static void must(int ok)
 {
@@ -13,13 +15,20 @@ static void must(int ok)
     }
 }
 
-static void digest(const EVP_MD *md, const struct kv_bytes *parts, size_t count, uint8_t *out)
+static void fetch_once(void)
 {
     if (shared == NULL) {
         shared = EVP_MD_CTX_new();
-        must(shared != NULL);
+        sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+        sha512 = EVP_MD_fetch(NULL, "SHA512", NULL);
+        must(shared != NULL && sha256 != NULL && sha512 != NULL);
     }
-    must(EVP_DigestInit_ex(shared, md, NULL));
+}
+
+static void digest(EVP_MD *const *md, const struct kv_bytes *parts, size_t count, uint8_t *out)
+{
+    fetch_once();
+    must(EVP_DigestInit_ex(shared, *md, NULL));
     for (size_t i = 0; i < count; i++) {
         must(EVP_DigestUpdate(shared, parts[i].ptr, parts[i].len));
     }
@@ -29,20 +38,20 @@ static void digest(const EVP_MD *md, const struct kv_bytes *parts, size_t count,
 struct kv_hash kv_hash(struct kv_bytes bytes)
 {
     struct kv_hash out;
-    digest(EVP_sha256(), &bytes, 1, out.b);
+    digest(&sha256, &bytes, 1, out.b);
     return out;
 }
 
 struct kv_hash kv_hash3(struct kv_bytes a, struct kv_bytes b, struct kv_bytes c)
 {
     struct kv_hash out;
-    digest(EVP_sha256(), (struct kv_bytes[]){a, b, c}, 3, out.b);
+    digest(&sha256, (struct kv_bytes[]){a, b, c}, 3, out.b);
     return out;
 }
 
 void kv_hash512(struct kv_bytes bytes, uint8_t out[static 64])
 {
-    digest(EVP_sha512(), &bytes, 1, out);
+    digest(&sha512, &bytes, 1, out);
 }
 
 bool kv_hash_equal(const struct kv_hash *a, const struct kv_hash *b)
