@@ -18,13 +18,27 @@ static void md_freep(EVP_MD_CTX **ctx)
     EVP_MD_CTX_free(*ctx);
 }
 
-static EVP_PKEY *load(const struct kv_vkey *key)
+static EVP_PKEY *decode(const struct kv_vkey *key)
 {
     if (key->type == KV_VKEY_ED25519) {
         return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->key, key->key_len);
     }
     const uint8_t *at = key->key;
     return d2i_PUBKEY(NULL, &at, (long)key->key_len); /* refuses points off the curve */
+}
+
+/* The last one is kept: a log has one key, and each of its checkpoints asks for it. */
+static EVP_PKEY *load(const struct kv_vkey *key)
+{
+    static EVP_PKEY *last;
+    static uint8_t last_type, last_key[KV_SPKI_LEN];
+    if (last == NULL || last_type != key->type || memcmp(last_key, key->key, key->key_len) != 0) {
+        EVP_PKEY_free(last);
+        last = decode(key);
+        last_type = key->type;
+        memcpy(last_key, key->key, key->key_len);
+    }
+    return last != NULL && EVP_PKEY_up_ref(last) == 1 ? last : NULL;
 }
 
 /* C2SP signed-note: not empty, no space, no plus; and nothing that would hide in a listing. */
