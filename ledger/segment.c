@@ -15,7 +15,7 @@ static const uint32_t table[16] = {ROW(0),  ROW(1),  ROW(2),  ROW(3), ROW(4),  R
                                    ROW(6),  ROW(7),  ROW(8),  ROW(9), ROW(10), ROW(11),
                                    ROW(12), ROW(13), ROW(14), ROW(15)};
 
-uint32_t kv_crc32c(uint32_t crc, struct kv_bytes bytes)
+uint32_t kv_crc32c_plain(uint32_t crc, struct kv_bytes bytes)
 {
     crc = ~crc;
     for (size_t i = 0; i < bytes.len; i++) {
@@ -24,6 +24,37 @@ uint32_t kv_crc32c(uint32_t crc, struct kv_bytes bytes)
         crc = crc >> 4 ^ table[crc & 15];
     }
     return ~crc;
+}
+
+#ifdef __x86_64__
+__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc,
+                                                                 struct kv_bytes bytes)
+{
+    uint64_t sum = ~crc;
+    while (bytes.len >= 8) {
+        uint64_t eight;
+        memcpy(&eight, bytes.ptr, sizeof eight);
+        sum = __builtin_ia32_crc32di(sum, eight);
+        bytes.ptr += 8;
+        bytes.len -= 8;
+    }
+    crc = (uint32_t)sum;
+    while (bytes.len > 0) {
+        crc = __builtin_ia32_crc32qi(crc, *bytes.ptr++);
+        bytes.len--;
+    }
+    return ~crc;
+}
+#endif
+
+uint32_t kv_crc32c(uint32_t crc, struct kv_bytes bytes)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("sse4.2")) {
+        return by_instruction(crc, bytes);
+    }
+#endif
+    return kv_crc32c_plain(crc, bytes);
 }
 
 static void put_be(uint8_t *to, uint64_t v, size_t len)

@@ -17,6 +17,8 @@
 
 /* CRC-32C (Castagnoli, reflected) of `bytes`, going on from `crc`; start with 0. */
 uint32_t kv_crc32c(uint32_t crc, struct kv_bytes bytes);
+/* The same for processors without an instruction for it. */
+uint32_t kv_crc32c_plain(uint32_t crc, struct kv_bytes bytes);
 /* Append a frame. */
 void kv_wal_frame(uint64_t seq, struct kv_bytes record, struct kv_buf *out);
 void kv_segment_name(uint64_t first_seq, char out[static KV_SEGMENT_NAME_LEN]);

@@ -24,6 +24,14 @@ static void the_sum_is_crc_32c(void **state)
     assert_int_equal(kv_crc32c(0, kv_bytes_str("123456789")), 0xe3069283);
     assert_int_equal(kv_crc32c(kv_crc32c(0, kv_bytes_str("1234")), kv_bytes_str("56789")),
                      0xe3069283);
+    uint8_t bytes[300];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * 7 + i / 5);
+    }
+    for (size_t len = 0; len < 290; len++) { /* from every alignment */
+        struct kv_bytes part = kv_bytes(bytes + len % 9, len);
+        assert_int_equal(kv_crc32c(17, part), kv_crc32c_plain(17, part));
+    }
 }
 
 static json_t *index_json(void)
