@@ -11,6 +11,10 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+/* Records behind a checkpoint have another one follow, whose tiles hold those of this one: until so
+ * many are without, only the last of a row writes them. */
+#define TILES_LATE 4096
+
 void kv_log_add(struct kv_log *log, const struct kv_record *rec, const struct kv_hash *leaf,
                 struct kv_log_place place)
 {
@@ -114,6 +118,15 @@ static enum kv_code lock(struct kv_log *log, struct kv_err *err)
     return KV_OK;
 }
 
+/* Derived, for others' convenience: the log is good without them, and the next start writes them
+ * again. */
+static void write_tiles(struct kv_log *log, uint64_t size)
+{
+    if (kv_tiles_write(log->tile_fd, log->tree, log->tiled, size, NULL) == KV_OK) {
+        log->tiled = size;
+    }
+}
+
 struct kv_log_opening {
     struct kv_log *log; /* owned until it is handed over */
     struct kv_scan *scan;
@@ -185,9 +198,8 @@ enum kv_code kv_log_open_step(struct kv_log_opening *opening, uint64_t records, 
             return code;
         }
     }
-    if (log->status.state == KV_LOG_GOOD &&
-        kv_tiles_write(log->tile_fd, log->tree, 0, log->checkpoint.size, NULL) != KV_OK) {
-        /* Derived, for others' convenience: the log is good without them. */
+    if (log->status.state == KV_LOG_GOOD) {
+        write_tiles(log, log->checkpoint.size);
     }
     *out = log;
     opening->log = NULL; /* handed over */
@@ -455,8 +467,8 @@ enum kv_code kv_log_publish(struct kv_log *log, uint64_t size,
     }
     kv_buf_clear(&log->note);
     log->note = note; /* handed over */
-    if (kv_tiles_write(log->tile_fd, log->tree, log->status.covered, size, NULL) != KV_OK) {
-        /* Derived; the next start writes them again. */
+    if (log->chain.seq == size || size - log->tiled >= TILES_LATE) {
+        write_tiles(log, size);
     }
     log->checkpoint = cp;
     log->has_checkpoint = true;

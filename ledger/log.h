@@ -133,7 +133,8 @@ const struct kv_tree *kv_log_tree(const struct kv_log *log); /* staged records i
 KV_MUST_USE enum kv_code kv_log_checkpoint_text(const struct kv_log *log, struct kv_buf *out,
                                                 uint64_t *size, struct kv_err *err);
 /* Take the signature (r ‖ s) over the text for `size`: verified with the public key, written
- * durably as public/checkpoint, then the tiles. `size` must be above what is covered and durable.
+ * durably as public/checkpoint, then the tiles, unless more records follow that will bring the next
+ * checkpoint soon. `size` must be above what is covered and durable.
  * Errors: KV_E_LEDGER_NOTE (signature wrong; nothing changed), KV_E_LEDGER_WRITE,
  * KV_E_LEDGER_COVER (not a continuation). */
 KV_MUST_USE enum kv_code kv_log_publish(struct kv_log *log, uint64_t size,

@@ -27,6 +27,7 @@ struct kv_log {
     struct kv_chain chain; /* staged records included */
     bool has_checkpoint;
     struct kv_checkpoint checkpoint;
+    uint64_t tiled;     /* records that the tiles are of */
     struct kv_buf note; /* the published checkpoint's bytes */
     struct kv_buf line; /* of the record being appended */
 };

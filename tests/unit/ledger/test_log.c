@@ -531,6 +531,33 @@ static void what_was_acknowledged_survives_being_killed(void **state)
     folder_free(&f);
 }
 
+static bool has_tile(const struct folder *f, uint64_t width)
+{
+    char path[64];
+    int n = snprintf(path, sizeof path, "public/tile/0/000.p/%llu", (unsigned long long)width);
+    assert_in_range(n, 1, sizeof path - 1);
+    return faccessat(f->fd, path, F_OK, 0) == 0;
+}
+
+/* Under load a checkpoint is followed by the next; the last of a row has its tiles. */
+static void tiles_wait_while_records_follow(void **state)
+{
+    (void)state;
+    struct folder f = folder_new();
+    struct kv_err err = {0};
+    struct kv_log *log = found(&f, 1);
+    must(append(log, stop_record("upgrade"), 6000, &err), &err); /* not flushed: it follows */
+    must(publish(log, &err), &err);
+    uint64_t size = kv_log_size(log);
+    assert_int_equal(kv_log_covered(log), size);
+    assert_false(has_tile(&f, size));
+    must(kv_log_flush(log, &err), &err);
+    must(publish(log, &err), &err);
+    assert_true(has_tile(&f, size + 1));
+    kv_log_free(log);
+    folder_free(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -540,6 +567,7 @@ int main(void)
         cmocka_unit_test(only_one_process_holds_the_ledger),
         cmocka_unit_test(a_wrong_signature_is_not_published),
         cmocka_unit_test(a_checkpoint_covers_what_was_signed),
+        cmocka_unit_test(tiles_wait_while_records_follow),
         cmocka_unit_test(records_follow_each_other),
         cmocka_unit_test(a_log_opens_in_steps_of_some_records),
         cmocka_unit_test(an_opening_that_is_given_up_changes_nothing),
