@@ -10,7 +10,7 @@
 
 #define REMEMBER_MS (15 * 60 * 1000)
 #define BYTES_MAX   (48 * 1024 * 1024) /* the oldest go first */
-#define BUCKETS     16384
+#define BUCKETS     65536              /* as many as two bytes of a key tell apart */
 
 struct remembered {
     LIST_ENTRY(remembered) of_bucket;
@@ -52,7 +52,7 @@ static struct kv_hash key_of(const struct call *call)
 
 static struct bucket *bucket(struct vault_memory *memory, const struct kv_hash *key)
 {
-    return &memory->bucket[((size_t)key->b[0] << 8 | key->b[1]) % BUCKETS];
+    return &memory->bucket[(size_t)key->b[0] << 8 | key->b[1]];
 }
 
 static size_t size_of(const struct remembered *r)

@@ -10,8 +10,8 @@
 
 #include "core/time.h"
 
-#include <openssl/rand.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #define FRESH_MS        120000 /* an access token that is given is good for at least this long */
 #define REFRESH_LIFE_MS (7 * KV_DAY_MS) /* KSeF API 2.0: at most */
@@ -112,7 +112,8 @@ static struct lease *new_lease(const struct session *s)
     if (lease == NULL) {
         abort();
     }
-    if (RAND_bytes(random, sizeof random) != 1) {
+    /* the kernel's: OpenSSL asks it, too, and several of its own locks for each */
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
         free(lease);
         return NULL;
     }
