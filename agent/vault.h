@@ -35,8 +35,11 @@
 #include "policy/state.h"
 
 #include <dirent.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
+#define CLIENT_BUCKETS     256   /* of connections; each call looks for its own */
+#define CALL_BUCKETS       256   /* of calls under way; each looks for one with its key */
 #define KV_BATCH_RECORDS   256   /* uncovered records that make a checkpoint due */
 #define KV_BATCH_WAIT_MS   1000  /* age of uncovered records that makes a checkpoint due */
 #define KV_UNCOVERED_MS    60000 /* without a signer, uses stop after this time … */
@@ -49,7 +52,7 @@ struct vault;
 
 /* A program behind a connection. */
 struct client {
-    struct client *next;
+    LIST_ENTRY(client) of_bucket;
     struct vault *vault;
     uint64_t number;
     int fd; /* until it is handed to the gate */
@@ -95,7 +98,8 @@ struct call {
     uint64_t connection;
     enum kv_call call;
     int64_t deadline_ms; /* loop clock: until when the caller waits */
-    char idempotency[KV_IDEMPOTENCY_LEN];
+    bool has_key;        /* an Idempotency-Key */
+    struct kv_hash key;  /* of who, call and Idempotency-Key */
     struct kv_hash args_hash;
     struct kv_buf args;                   /* own copy */
     struct kv_field field[KV_FIELDS_MAX]; /* by the order of the call's table */
@@ -103,7 +107,7 @@ struct call {
     uid_t uid;
     struct call *leader; /* under way with the same key: its answer is ours too */
     bool followed;
-    struct call *next;
+    LIST_ENTRY(call) of_bucket;
 };
 
 struct vault_memory;     /* vault_memory.c: answers to repeat */
@@ -126,8 +130,8 @@ struct vault {
     struct kv_source *listener_source;
     uint64_t next_connection;
     size_t clients_max;
-    struct client *clients;
-    struct call *calls;
+    LIST_HEAD(client_bucket, client) clients[CLIENT_BUCKETS]; /* by their number */
+    LIST_HEAD(call_bucket, call) calls[CALL_BUCKETS];         /* under way, by their key */
 
     /* configuration */
     char name[KV_VAULT_LEN], origin[KV_ORIGIN_LEN];
@@ -280,6 +284,8 @@ void vault_refuse_more(struct call *call, enum kv_code code, const char *detail,
 void vault_refuse_retry(struct call *call, enum kv_code code, const char *detail,
                         uint32_t retry_after);
 void vault_calls_gate_gone(struct vault *v);
+/* They end in their own time. */
+void vault_calls_client_gone(struct vault *v, const struct client *client);
 /* We stop: end all calls. */
 void vault_calls_clear(struct vault *v, enum kv_code code, const char *detail);
 /* Whether the caller may read what only persons, root, and for its own things an integration see.

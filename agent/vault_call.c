@@ -6,14 +6,10 @@
 
 #include <stdlib.h>
 
-static void unlink_call(struct call *call)
+/* Those without a key lie in the first. */
+static struct call_bucket *bucket(const struct call *call)
 {
-    for (struct call **at = &call->vault->calls; *at != NULL; at = &(*at)->next) {
-        if (*at == call) {
-            *at = call->next;
-            return;
-        }
-    }
+    return &call->vault->calls[call->key.b[0] % CALL_BUCKETS];
 }
 
 static void answer(struct call *call, enum kv_code code, const char *detail, struct kv_bytes fields)
@@ -21,16 +17,16 @@ static void answer(struct call *call, enum kv_code code, const char *detail, str
     if (call->gate != NULL) {
         kv_channel_reply(call->gate, call->request, code, detail, fields);
     }
-    unlink_call(call);
+    LIST_REMOVE(call, of_bucket);
     kv_buf_clear(&call->args);
     free(call);
 }
 
 static struct call *follower_of(const struct call *call)
 {
-    struct call *at = call->vault->calls;
+    struct call *at = LIST_FIRST(bucket(call));
     while (at != NULL && at->leader != call) {
-        at = at->next;
+        at = LIST_NEXT(at, of_bucket);
     }
     return at;
 }
@@ -83,17 +79,34 @@ void vault_refuse_retry(struct call *call, enum kv_code code, const char *detail
 
 void vault_calls_gate_gone(struct vault *v)
 {
-    for (struct call *call = v->calls; call != NULL; call = call->next) {
-        call->gate = NULL; /* they end in their own time; nobody hears the answer */
-        call->client = NULL;
+    for (size_t i = 0; i < CALL_BUCKETS; i++) {
+        struct call *call;
+        LIST_FOREACH(call, &v->calls[i], of_bucket)
+        {
+            call->gate = NULL; /* they end in their own time; nobody hears the answer */
+            call->client = NULL;
+        }
+    }
+}
+
+void vault_calls_client_gone(struct vault *v, const struct client *client)
+{
+    for (size_t i = 0; i < CALL_BUCKETS; i++) {
+        struct call *call;
+        LIST_FOREACH(call, &v->calls[i], of_bucket)
+        {
+            call->client = call->client == client ? NULL : call->client;
+        }
     }
 }
 
 void vault_calls_clear(struct vault *v, enum kv_code code, const char *detail)
 {
-    while (v->calls != NULL) {
-        struct call *call = v->calls;
-        vault_refuse(call->leader != NULL ? call->leader : call, code, detail);
+    for (size_t i = 0; i < CALL_BUCKETS; i++) {
+        struct call *call;
+        while ((call = LIST_FIRST(&v->calls[i])) != NULL) {
+            vault_refuse(call->leader != NULL ? call->leader : call, code, detail);
+        }
     }
 }
 
@@ -233,10 +246,9 @@ static bool repeated(struct call *call)
  * at the same moment do one thing. */
 static bool joined(struct call *call)
 {
-    struct call *at = call->idempotency[0] == '\0' ? NULL : call->next;
-    while (at != NULL && (at->uid != call->uid || at->call != call->call || at->leader != NULL ||
-                          strcmp(at->idempotency, call->idempotency) != 0)) {
-        at = at->next;
+    struct call *at = call->has_key ? LIST_NEXT(call, of_bucket) : NULL;
+    while (at != NULL && (at->leader != NULL || !kv_hash_equal(&at->key, &call->key))) {
+        at = LIST_NEXT(at, of_bucket);
     }
     if (at == NULL || !still_entitled(call)) {
         return false;
@@ -266,6 +278,17 @@ static void dispatch(struct call *call)
     handlers[call->call](call);
 }
 
+static struct kv_hash key_of(const struct call *call, struct kv_bytes idempotency)
+{
+    uint8_t who[8] = {(uint8_t)(call->uid >> 24 & 0xff),
+                      (uint8_t)(call->uid >> 16 & 0xff),
+                      (uint8_t)(call->uid >> 8 & 0xff),
+                      (uint8_t)(call->uid & 0xff),
+                      (uint8_t)((unsigned)call->call >> 8 & 0xff),
+                      (uint8_t)((unsigned)call->call & 0xff)};
+    return kv_hash3(kv_bytes(who, sizeof who), idempotency, KV_BYTES_NULL);
+}
+
 void vault_on_call(struct vault *v, struct kv_channel *gate, const struct kv_frame *frame)
 {
     struct kv_cursor cur = kv_cursor(frame->body);
@@ -291,14 +314,14 @@ void vault_on_call(struct vault *v, struct kv_channel *gate, const struct kv_fra
                           .deadline_ms = kv_loop_clock_ms() + wait_s * INT64_C(1000),
                           .client = client,
                           .uid = client->uid,
-                          .next = v->calls};
-    if (key.len > 0) {
-        memcpy(call->idempotency, key.ptr, key.len);
+                          .has_key = key.len > 0};
+    if (call->has_key) {
+        call->key = key_of(call, key);
     }
     kv_buf_init(&call->args, KV_FRAME_BODY_MAX);
     kv_buf_add(&call->args, cur.ptr, cur.left);
     call->args_hash = kv_hash(kv_buf_bytes(&call->args));
-    v->calls = call;
+    LIST_INSERT_HEAD(bucket(call), call, of_bucket);
     dispatch(call);
 }
 

@@ -27,9 +27,16 @@ static void free_client(struct client *client)
     free(client);
 }
 
+static struct client_bucket *bucket(struct vault *v, uint64_t number)
+{
+    return &v->clients[number % CLIENT_BUCKETS];
+}
+
 struct client *vault_client(struct vault *v, uint64_t number)
 {
-    for (struct client *c = v->clients; c != NULL; c = c->next) {
+    struct client *c;
+    LIST_FOREACH(c, bucket(v, number), of_bucket)
+    {
         if (c->number == number) {
             return c;
         }
@@ -39,26 +46,24 @@ struct client *vault_client(struct vault *v, uint64_t number)
 
 void vault_client_gone(struct vault *v, uint64_t number)
 {
-    for (struct client **at = &v->clients; *at != NULL; at = &(*at)->next) {
-        struct client *client = *at;
-        if (client->number == number) {
-            *at = client->next;
-            for (struct call *call = v->calls; call != NULL; call = call->next) {
-                call->client = call->client == client ? NULL : call->client;
-            }
-            if (v->supervisor != NULL) {
-                kv_channel_forget(v->supervisor, client);
-            }
-            free_client(client);
-            return;
-        }
+    struct client *client = vault_client(v, number);
+    if (client == NULL) {
+        return;
     }
+    LIST_REMOVE(client, of_bucket);
+    vault_calls_client_gone(v, client);
+    if (v->supervisor != NULL) {
+        kv_channel_forget(v->supervisor, client);
+    }
+    free_client(client);
 }
 
 void vault_clients_clear(struct vault *v)
 {
-    while (v->clients != NULL) {
-        vault_client_gone(v, v->clients->number);
+    for (size_t i = 0; i < CLIENT_BUCKETS; i++) {
+        while (!LIST_EMPTY(&v->clients[i])) {
+            vault_client_gone(v, LIST_FIRST(&v->clients[i])->number);
+        }
     }
 }
 
@@ -184,14 +189,13 @@ static void admit(struct vault *v, int fd, const struct kv_peer *peer)
     if (client == NULL) {
         abort();
     }
-    *client = (struct client){.next = v->clients,
-                              .vault = v,
+    *client = (struct client){.vault = v,
                               .number = ++v->next_connection,
                               .fd = fd,
                               .pidfd = peer->pidfd,
                               .uid = peer->uid,
                               .gid = peer->gid};
-    v->clients = client;
+    LIST_INSERT_HEAD(bucket(v, client->number), client, of_bucket);
     ask(client, registered(client));
 }
 
@@ -208,9 +212,13 @@ void vault_clients_limit(struct vault *v)
 static bool room_for(const struct vault *v, uid_t uid)
 {
     size_t all = 0, own = 0;
-    for (const struct client *c = v->clients; c != NULL; c = c->next) {
-        all++;
-        own += c->uid == uid;
+    for (size_t i = 0; i < CLIENT_BUCKETS; i++) {
+        const struct client *c;
+        LIST_FOREACH(c, &v->clients[i], of_bucket)
+        {
+            all++;
+            own += c->uid == uid;
+        }
     }
     size_t own_max = v->clients_max / 2 < CLIENTS_UID_MAX ? v->clients_max / 2 : CLIENTS_UID_MAX;
     return all < v->clients_max && own < own_max;

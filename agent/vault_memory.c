@@ -15,7 +15,7 @@
 struct remembered {
     LIST_ENTRY(remembered) of_bucket;
     TAILQ_ENTRY(remembered) by_age;
-    struct kv_hash key; /* of who, call and Idempotency-Key */
+    struct kv_hash key;
     struct kv_hash args_hash;
     int64_t until_ms;
     enum kv_code code;
@@ -37,17 +37,6 @@ struct vault_memory *vault_memory_new(void)
     }
     TAILQ_INIT(&memory->by_age);
     return memory;
-}
-
-static struct kv_hash key_of(const struct call *call)
-{
-    uint8_t who[8] = {(uint8_t)(call->uid >> 24 & 0xff),
-                      (uint8_t)(call->uid >> 16 & 0xff),
-                      (uint8_t)(call->uid >> 8 & 0xff),
-                      (uint8_t)(call->uid & 0xff),
-                      (uint8_t)((unsigned)call->call >> 8 & 0xff),
-                      (uint8_t)((unsigned)call->call & 0xff)};
-    return kv_hash3(kv_bytes(who, sizeof who), kv_bytes_str(call->idempotency), KV_BYTES_NULL);
 }
 
 static struct bucket *bucket(struct vault_memory *memory, const struct kv_hash *key)
@@ -83,7 +72,7 @@ void vault_memory_keep(struct vault_memory *memory, const struct call *call, enu
                        const char *detail, struct kv_bytes fields)
 {
     /* What may succeed later is tried again, not repeated. */
-    if (call->idempotency[0] == '\0' || kv_code_row(code)->retry == KV_RETRY_AFTER) {
+    if (!call->has_key || kv_code_row(code)->retry == KV_RETRY_AFTER) {
         return;
     }
     int64_t now = kv_loop_clock_ms();
@@ -92,7 +81,7 @@ void vault_memory_keep(struct vault_memory *memory, const struct call *call, enu
     if (r == NULL) {
         abort();
     }
-    *r = (struct remembered){.key = key_of(call),
+    *r = (struct remembered){.key = call->key,
                              .args_hash = call->args_hash,
                              .until_ms = now + REMEMBER_MS,
                              .code = code,
@@ -111,15 +100,14 @@ void vault_memory_keep(struct vault_memory *memory, const struct call *call, enu
 bool vault_memory_find(struct vault_memory *memory, const struct call *call,
                        struct vault_memory_answer *out)
 {
-    if (call->idempotency[0] == '\0') {
+    if (!call->has_key) {
         return false;
     }
     make_room(memory, kv_loop_clock_ms());
-    struct kv_hash key = key_of(call);
     const struct remembered *r;
-    LIST_FOREACH(r, bucket(memory, &key), of_bucket)
+    LIST_FOREACH(r, bucket(memory, &call->key), of_bucket)
     {
-        if (kv_hash_equal(&r->key, &key)) { /* the youngest stands first */
+        if (kv_hash_equal(&r->key, &call->key)) { /* the youngest stands first */
             *out = (struct vault_memory_answer){
                 .same = kv_hash_equal(&r->args_hash, &call->args_hash),
                 .code = r->code,
