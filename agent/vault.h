@@ -198,7 +198,7 @@ struct vault {
     struct login *logins;
     struct session *sessions;
     bool rules_changed; /* a record of this turn may have taken something away */
-    struct codes *codes;
+    LIST_HEAD(, codes) codes;
     struct code_certificate *code_certificates;
     struct work *work;
     struct ministry *ministry;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define KEEPER_TIMEOUT_MS 20000
+#define SELLER_LEN        11 /* a NIP, with NUL */
 
 enum { A_CONTEXT, A_SELLER, A_INVOICES };
 
@@ -19,18 +20,24 @@ struct invoice {
 };
 
 struct codes {
-    struct codes *next;
+    LIST_ENTRY(codes) of_vault;
     struct vault *v;
     struct call *call;
     struct kv_channel *keeper; /* which is asked; gone with its channel */
     struct kv_buf front;       /* of what is signed */
-    char environment[5], seller[11];
-    size_t count;
-    struct invoice invoice[KV_CODES_MAX];
+    char environment[5], seller[SELLER_LEN];
     bool durable, answered;
     enum kv_code code; /* the keeper's */
     char detail[192];
     struct kv_buf signatures;
+    size_t count;
+    struct invoice invoice[];
+};
+
+/* What a call asks for, before it is anything that lasts. */
+struct invoices {
+    size_t count;
+    struct invoice invoice[KV_CODES_MAX];
 };
 
 /* An active Offline certificate with what is read from it once. */
@@ -43,12 +50,7 @@ struct code_certificate {
 
 static void free_codes(struct codes *codes)
 {
-    for (struct codes **at = &codes->v->codes; *at != NULL; at = &(*at)->next) {
-        if (*at == codes) {
-            *at = codes->next;
-            break;
-        }
-    }
+    LIST_REMOVE(codes, of_vault);
     kv_buf_clear(&codes->front);
     kv_buf_clear(&codes->signatures);
     free(codes);
@@ -221,7 +223,7 @@ static enum kv_code read_field(const struct kv_field *field, struct invoice *out
     return code;
 }
 
-static enum kv_code read_invoices(struct kv_bytes array, struct codes *codes, struct kv_err *err)
+static enum kv_code read_invoices(struct kv_bytes array, struct invoices *out, struct kv_err *err)
 {
     struct kv_cursor cur = kv_cursor(array);
     struct kv_field field;
@@ -230,20 +232,20 @@ static enum kv_code read_invoices(struct kv_bytes array, struct codes *codes, st
         if (field.type == KV_FIELD_OBJECT && !inside) {
             inside = true;
             has_hash = false;
-            codes->invoice[codes->count] = (struct invoice){.seq = 0};
+            out->invoice[out->count] = (struct invoice){.seq = 0};
         } else if (field.type == KV_FIELD_END && inside) {
             if (!has_hash) {
                 return KV_REFUSE(err, KV_E_INPUT_MISSING, "invoices: one has no hash");
             }
             inside = false;
-            codes->count++; /* the table allows KV_CODES_MAX */
+            out->count++; /* the table allows KV_CODES_MAX */
         } else if (!inside) {
             return KV_REFUSE(err, KV_E_INPUT_TYPE, "invoices: an array of objects");
-        } else if (read_field(&field, &codes->invoice[codes->count], &has_hash, err) != KV_OK) {
+        } else if (read_field(&field, &out->invoice[out->count], &has_hash, err) != KV_OK) {
             return err->code;
         }
     }
-    return codes->count > 0 ? KV_OK : KV_REFUSE(err, KV_E_INPUT_VALUE, "invoices: at least one");
+    return out->count > 0 ? KV_OK : KV_REFUSE(err, KV_E_INPUT_VALUE, "invoices: at least one");
 }
 
 /* All or nothing: a batch that the grant does not hold is not begun. */
@@ -340,33 +342,58 @@ static enum kv_code begin(struct codes *codes, const struct entitlement *who, co
     return KV_OK;
 }
 
-void vault_call_codes(struct call *call)
+static struct codes *new_codes(struct call *call, const struct invoices *invoices)
 {
     struct vault *v = call->vault;
-    struct entitlement who;
-    struct kv_err err;
-    char ctx[KV_CONTEXT_LEN];
-    struct codes *codes = calloc(1, sizeof *codes);
+    size_t len = invoices->count * sizeof invoices->invoice[0];
+    struct codes *codes = calloc(1, sizeof *codes + len);
     if (codes == NULL) {
         abort();
     }
-    *codes = (struct codes){.next = v->codes, .v = v, .call = call};
-    v->codes = codes;
+    codes->v = v;
+    codes->call = call;
+    codes->count = invoices->count;
+    memcpy(codes->invoice, invoices->invoice, len);
     kv_buf_init(&codes->front, KV_QR_TEXT_MAX);
     kv_buf_init(&codes->signatures, KV_CODES_MAX * KV_KSEF_SIGNATURE_MAX);
-    bool fits = kv_field_copy(&call->field[A_CONTEXT], ctx, sizeof ctx) &&
-                kv_field_copy(&call->field[A_SELLER], codes->seller, sizeof codes->seller);
-    enum kv_code code = fits ? kv_context_parse(call->field[A_CONTEXT].value, NULL, &err)
-                             : KV_REFUSE(&err, KV_E_INPUT_VALUE, "context or seller");
-    if (code == KV_OK && !kv_nip_valid(call->field[A_SELLER].value)) {
-        code = KV_REFUSE(&err, KV_E_INPUT_NIP, "seller: not a NIP with a good check digit");
+    LIST_INSERT_HEAD(&v->codes, codes, of_vault);
+    return codes;
+}
+
+static enum kv_code read_call(const struct call *call, char ctx[static KV_CONTEXT_LEN],
+                              char seller[static SELLER_LEN], struct invoices *invoices,
+                              struct kv_err *err)
+{
+    if (!kv_field_copy(&call->field[A_CONTEXT], ctx, KV_CONTEXT_LEN) ||
+        !kv_field_copy(&call->field[A_SELLER], seller, SELLER_LEN)) {
+        return KV_REFUSE(err, KV_E_INPUT_VALUE, "context or seller");
     }
-    code = code != KV_OK ? code : read_invoices(call->field[A_INVOICES].value, codes, &err);
-    if (code == KV_OK && !vault_entitled(call, KV_OP_QR_KOD2, ctx, &who)) {
-        free_codes(codes); /* refused, recorded and answered */
+    if (kv_context_parse(call->field[A_CONTEXT].value, NULL, err) != KV_OK) {
+        return err->code;
+    }
+    if (!kv_nip_valid(call->field[A_SELLER].value)) {
+        return KV_REFUSE(err, KV_E_INPUT_NIP, "seller: not a NIP with a good check digit");
+    }
+    return read_invoices(call->field[A_INVOICES].value, invoices, err);
+}
+
+void vault_call_codes(struct call *call)
+{
+    struct entitlement who;
+    struct invoices invoices = {.count = 0};
+    struct kv_err err;
+    char ctx[KV_CONTEXT_LEN], seller[SELLER_LEN];
+    enum kv_code code = read_call(call, ctx, seller, &invoices, &err);
+    if (code != KV_OK) {
+        vault_refuse(call, code, err.msg);
         return;
     }
-    code = code != KV_OK ? code : begin(codes, &who, ctx, &err);
+    if (!vault_entitled(call, KV_OP_QR_KOD2, ctx, &who)) {
+        return; /* refused, recorded and answered */
+    }
+    struct codes *codes = new_codes(call, &invoices);
+    memcpy(codes->seller, seller, sizeof codes->seller);
+    code = begin(codes, &who, ctx, &err);
     if (code != KV_OK) {
         free_codes(codes);
         vault_refuse(call, code, err.msg);
@@ -375,8 +402,8 @@ void vault_call_codes(struct call *call)
 
 void vault_codes_clear(struct vault *v)
 {
-    while (v->codes != NULL) {
-        struct codes *codes = v->codes;
+    while (!LIST_EMPTY(&v->codes)) {
+        struct codes *codes = LIST_FIRST(&v->codes);
         if (codes->keeper != NULL && !codes->answered) {
             kv_channel_forget(codes->keeper, codes);
         }
