@@ -168,7 +168,9 @@ struct vault {
     bool space_known; /* in this turn */
     struct kv_log_space space;
     struct kv_headroom headroom;
-    bool dirty; /* records wait for the flush */
+    bool dirty;     /* records wait for the flush */
+    bool now;       /* somebody waits for that flush alone */
+    size_t awaited; /* calls for codes that are durable, and wait for their signatures */
     /* What the next record brings along, stored only if it is accepted: the side rows behind its
      * commitments, the policy text that it asks for. Borrowed. */
     const struct kv_side_row *rows;
@@ -249,6 +251,11 @@ KV_MUST_USE enum kv_code vault_record(struct vault *v, struct kv_record *rec,
                                       struct kv_err *err);
 /* Call `fn` when all records staged so far are durable. */
 void vault_after_flush(struct vault *v, effect_fn *fn, void *ctx);
+/* The same for who waits for a signature besides: while keepers make those of durable calls, this
+ * turn's records may wait for the next flush. */
+void vault_after_flush_or_later(struct vault *v, effect_fn *fn, void *ctx);
+/* No longer: somebody waits for the flush alone. */
+void vault_flush_now(struct vault *v);
 /* Call `fn` when record `seq` is covered by a signed checkpoint. */
 void vault_after_cover(struct vault *v, uint64_t seq, effect_fn *fn, void *ctx);
 void vault_turn_end(void *vault);

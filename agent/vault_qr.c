@@ -51,6 +51,7 @@ struct code_certificate {
 static void free_codes(struct codes *codes)
 {
     LIST_REMOVE(codes, of_vault);
+    codes->v->awaited -= codes->durable && !codes->answered;
     kv_buf_clear(&codes->front);
     kv_buf_clear(&codes->signatures);
     free(codes);
@@ -123,6 +124,7 @@ static void on_durable(void *ctx, enum kv_code code, const char *detail)
     (void)code;
     (void)detail; /* the flush itself cannot fail without ending us */
     codes->durable = true;
+    codes->v->awaited += !codes->answered;
     answer_if_both(codes);
 }
 
@@ -141,7 +143,11 @@ static void on_signatures(void *ctx, const struct kv_answer_frame *answer)
     struct codes *codes = ctx;
     struct kv_field field[KV_FIELDS_MAX];
     struct kv_err err;
+    codes->v->awaited -= codes->durable;
     codes->answered = true;
+    if (!codes->durable) {
+        vault_flush_now(codes->v); /* it overtook its record */
+    }
     if (answer->code != KV_OK) {
         keep_failure(codes, answer->code, answer->detail);
     } else if (kv_message_read(answer->fields, specs, field, &err) != KV_OK) {
@@ -338,7 +344,7 @@ static enum kv_code begin(struct codes *codes, const struct entitlement *who, co
         kv_channel_forget(codes->keeper, codes);
         return err->code;
     }
-    vault_after_flush(v, on_durable, codes);
+    vault_after_flush_or_later(v, on_durable, codes);
     return KV_OK;
 }
 

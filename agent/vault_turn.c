@@ -11,6 +11,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Calls whose signatures are still awaited, and come before those of this turn: while they are made
+ * this turn's records may wait for the next flush. Four signatures of a quick token take as long
+ * as a flush. */
+#define AWAITED_ENOUGH 4
+
 _Noreturn void vault_fatal(struct vault *v, const struct kv_err *err)
 {
     (void)v;
@@ -142,6 +147,7 @@ enum kv_code vault_record(struct vault *v, struct kv_record *rec, const struct k
         *seq = rec->seq;
     }
     v->dirty = true;
+    v->now = v->now || rec->ev != KV_EV_USE_SIGN;
     v->rules_changed = v->rules_changed || !is_traffic(rec->ev);
     log_record(rec);
     kv_record_free(rec);
@@ -165,13 +171,25 @@ static void push(struct effects *list, uint64_t seq, effect_fn *fn, void *ctx)
 void vault_after_flush(struct vault *v, effect_fn *fn, void *ctx)
 {
     push(&v->on_flush, 0, fn, ctx);
+    vault_flush_now(v);
+}
+
+void vault_after_flush_or_later(struct vault *v, effect_fn *fn, void *ctx)
+{
+    push(&v->on_flush, 0, fn, ctx);
     v->dirty = true;
+}
+
+void vault_flush_now(struct vault *v)
+{
+    v->dirty = true;
+    v->now = true;
 }
 
 void vault_after_cover(struct vault *v, uint64_t seq, effect_fn *fn, void *ctx)
 {
     push(&v->on_cover, seq, fn, ctx);
-    v->dirty = true;
+    vault_flush_now(v);
 }
 
 static void remove_of(struct effects *list, const void *ctx)
@@ -289,7 +307,7 @@ static void on_signature(void *ctx, const struct kv_answer_frame *answer)
     v->uncovered_since_ms =
         kv_log_covered(v->log) == kv_log_next_seq(v->log) ? 0 : kv_loop_clock_ms();
     release(&v->on_cover, kv_log_covered(v->log), KV_OK, "");
-    v->dirty = true; /* what rested on it may be due now */
+    vault_flush_now(v); /* what rested on it may be due now */
 }
 
 static void sign(struct vault *v)
@@ -421,6 +439,11 @@ void vault_turn_end(void *vault)
             vault_sessions_check(v);
         }
         ask_keepers(v);
+        if (!v->now && v->awaited >= AWAITED_ENOUGH) {
+            v->dirty = true;
+            break;
+        }
+        v->now = false;
         if (kv_log_flush(v->log, &err) != KV_OK) {
             not_durable(v, &err);
         }
