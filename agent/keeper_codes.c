@@ -222,6 +222,7 @@ void keeper_codes_end(struct keeper *k)
 {
     if (k->codes != NULL) {
         (void)collect(k, 0, true);
+        kv_channel_flush(k->vault); /* the loop that would send them has ended */
         kv_loop_unwatch(&k->codes->done);
         free(k->codes);
     }

@@ -426,8 +426,8 @@ enum kv_code kv_pkcs11_sign(struct kv_token *base, uint64_t handle,
     code = kv_pkcs11_sign_in(&token->module, token->session, handle, mechanism, digest, out,
                              &out_len, err);
     token->signed_us = kv_time_mono_us();
-    kv_pkcs11_took(token, mechanism, token->signed_us - begin_us);
     if (code == KV_OK) {
+        kv_pkcs11_took(token, mechanism, token->signed_us - begin_us);
         *len = out_len;
         memcpy(sig, out, out_len);
     }

@@ -176,7 +176,7 @@ static bool lanes_pay(struct kv_pkcs11_token *token, const struct kv_token_job *
         return false;
     }
     token->lanes = token->lanes != NULL ? token->lanes : make_lanes(token);
-    return token->lanes != NULL && token->lanes->lane_count > 0;
+    return token->lanes != NULL && token->lanes->lane_count > 1; /* one alone gains nothing */
 }
 
 /* The jobs in front that are for lanes. */
@@ -247,8 +247,9 @@ struct kv_token_job *kv_pkcs11_take(struct kv_token *base, bool wait)
         return under_way(token) > 0 && base->waiting.count == 0 ? NULL
                                                                 : kv_token_take_in_turn(base);
     }
-    kv_pkcs11_took(token, job->mechanism, job->took_us);
-    if (job->code != KV_OK) {
+    if (job->code == KV_OK) {
+        kv_pkcs11_took(token, job->mechanism, job->took_us);
+    } else {
         do_again(token, job);
     }
     return job;
