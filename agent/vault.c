@@ -425,7 +425,10 @@ static void stop_serving(struct vault *v)
     vault_refusals_settle(v, true);
     struct kv_record *rec = kv_record_new(KV_EV_AGENT_STOP);
     kv_record_info_str(rec, "why", "signal");
-    if (vault_record(v, rec, NULL, NULL, &err) != KV_OK || kv_log_flush(v->log, &err) != KV_OK) {
+    if (vault_record(v, rec, NULL, NULL, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "stop", &err); /* what is staged is flushed all the same */
+    }
+    if (kv_log_flush(v->log, &err) != KV_OK || kv_log_tend(v->log, &err) != KV_OK) {
         kv_log_err(KV_LOG_ERROR, "stop", &err);
     }
 }

@@ -11,10 +11,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-/* Records behind a checkpoint have another one follow, whose tiles hold those of this one: until so
- * many are without, only the last of a row writes them. */
-#define TILES_LATE 4096
-
 void kv_log_add(struct kv_log *log, const struct kv_record *rec, const struct kv_hash *leaf,
                 struct kv_log_place place)
 {
@@ -369,6 +365,9 @@ enum kv_code kv_log_tend(struct kv_log *log, struct kv_err *err)
     if (code == KV_OK) {
         code = kv_wal_check(log->wal, err);
     }
+    if (code == KV_OK && log->tiled < log->status.covered) {
+        write_tiles(log, log->status.covered);
+    }
     return code == KV_OK ? kv_wal_prepare(log->wal, err) : code;
 }
 
@@ -467,8 +466,8 @@ enum kv_code kv_log_publish(struct kv_log *log, uint64_t size,
     }
     kv_buf_clear(&log->note);
     log->note = note; /* handed over */
-    if (log->chain.seq == size || size - log->tiled >= TILES_LATE) {
-        write_tiles(log, size);
+    if (log->chain.seq == size) {
+        write_tiles(log, size); /* else the next one brings them, or kv_log_tend does */
     }
     log->checkpoint = cp;
     log->has_checkpoint = true;

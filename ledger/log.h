@@ -117,7 +117,8 @@ KV_MUST_USE enum kv_code kv_log_append(struct kv_log *log, struct kv_record *rec
 /* One write, one fdatasync for all staged records. Errors: KV_E_LEDGER_WRITE, KV_E_LEDGER_SAFE (the
  * segment was unlinked or replaced). */
 KV_MUST_USE enum kv_code kv_log_flush(struct kv_log *log, struct kv_err *err);
-/* When there is time: make the next segment, see that the open one is still there.
+/* When there is time: make the next segment, see that the open one is still there, write the tiles
+ * that the last checkpoint has none of yet.
  * Errors: KV_E_LEDGER_SAFE, KV_E_LEDGER_DISK. */
 KV_MUST_USE enum kv_code kv_log_tend(struct kv_log *log, struct kv_err *err);
 
@@ -133,10 +134,10 @@ const struct kv_tree *kv_log_tree(const struct kv_log *log); /* staged records i
 KV_MUST_USE enum kv_code kv_log_checkpoint_text(const struct kv_log *log, struct kv_buf *out,
                                                 uint64_t *size, struct kv_err *err);
 /* Take the signature (r ‖ s) over the text for `size`: verified with the public key, written
- * durably as public/checkpoint, then the tiles, unless more records follow that will bring the next
- * checkpoint soon. `size` must be above what is covered and durable.
- * Errors: KV_E_LEDGER_NOTE (signature wrong; nothing changed), KV_E_LEDGER_WRITE,
- * KV_E_LEDGER_COVER (not a continuation). */
+ * durably as public/checkpoint, then the tiles, unless more records follow: then those come with
+ * the next checkpoint, or by kv_log_tend. `size` must be above what is covered and durable. Errors:
+ * KV_E_LEDGER_NOTE (signature wrong; nothing changed), KV_E_LEDGER_WRITE, KV_E_LEDGER_COVER (not a
+ * continuation). */
 KV_MUST_USE enum kv_code kv_log_publish(struct kv_log *log, uint64_t size,
                                         const uint8_t rs[static KV_ECDSA_RS_LEN],
                                         struct kv_err *err);

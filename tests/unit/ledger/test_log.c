@@ -551,6 +551,8 @@ static void tiles_wait_while_records_follow(void **state)
     uint64_t size = kv_log_size(log);
     assert_int_equal(kv_log_covered(log), size);
     assert_false(has_tile(&f, size));
+    must(kv_log_tend(log, &err), &err);
+    assert_true(has_tile(&f, size));
     must(kv_log_flush(log, &err), &err);
     must(publish(log, &err), &err);
     assert_true(has_tile(&f, size + 1));
