@@ -20,6 +20,7 @@
 #define LANES_MAX   4            /* beside the first session; YubiHSM 2 has 16 in all */
 #define WORTH_US    200          /* of a signature: several times what waking a thread takes */
 #define ALONE_MAX   8            /* jobs in a row that found no other: then they do without */
+#define TOGETHER    4            /* done, before it is told, while as many more wait for a lane */
 #define STACK_BYTES (512 * 1024) /* of a thread: modules bring their own libraries */
 
 struct kv_pkcs11_lanes {
@@ -29,6 +30,7 @@ struct kv_pkcs11_lanes {
     pthread_cond_t more, less;             /* there are jobs; one was done */
     struct kv_token_jobs todo, done;
     bool doubt; /* one failed: before the next is begun the first session tries that one */
+    bool told;  /* that some are done, which were not all taken yet */
     bool ending;
     int done_fd;
     size_t lane_count;
@@ -57,9 +59,13 @@ static void put_done(struct kv_pkcs11_lanes *lanes, struct kv_token_job *job)
     kv_token_jobs_put(&lanes->done, job);
     lanes->doubt = lanes->doubt || job->code != KV_OK;
     (void)pthread_cond_signal(&lanes->less);
-    if (lanes->done.count == 1) {
+    /* to be woken is dear for all whom an answer passes; with enough to do nobody is kept waiting
+     */
+    bool enough = lanes->todo.count >= TOGETHER && lanes->done.count < TOGETHER && !lanes->doubt;
+    if (!enough && !lanes->told) {
         ssize_t n = write(lanes->done_fd, &one, sizeof one);
         assert(n == (ssize_t)sizeof one || errno == EAGAIN); /* readable already */
+        lanes->told = true;
     }
 }
 
@@ -207,6 +213,7 @@ static struct kv_token_job *take_done(struct kv_pkcs11_lanes *lanes, bool wait)
         (void)pthread_cond_wait(&lanes->less, &lanes->mutex);
         job = kv_token_jobs_take(&lanes->done);
     }
+    lanes->told = lanes->told && lanes->done.count > 0;
     unlock(lanes);
     lanes->out -= job != NULL;
     return job;

@@ -178,11 +178,11 @@ static void a_descriptor_tells_of_what_is_done(void **state)
     uint64_t count;
     assert_int_equal(kv_token_done_fd(token), -1);
     set_sign_us(1000);
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < JOBS; i++) { /* while many wait it tells of several together */
         begin_one(i);
     }
     size_t taken = 0;
-    while (taken < 6) {
+    while (taken < JOBS) {
         const struct kv_token_job *job = kv_token_take(token, false);
         if (job == NULL) {
             assert_true(readable(kv_token_done_fd(token), 10000));
