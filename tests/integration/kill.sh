@@ -4,7 +4,7 @@
 . "$(dirname "$0")/harness.sh"
 founded
 # Of five programs. A program that died waits twice as long each time, so more rounds need much more time.
-ROUNDS=${ROUNDS:-3}
+ROUNDS=${ROUNDS:-4}
 
 # Three callers in the background, each asking for sessions thirty times a second; what they are answered is
 # kept. One process each: the load is to be on the agent, not on starting programs.

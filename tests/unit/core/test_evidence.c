@@ -81,7 +81,7 @@ static void every_changed_byte_and_every_cut_is_refused(void **state)
     struct kv_buf spki, text;
     certifier_spki(&spki);
     certifier_say(&certifier_honest, &subject, kv_buf_bytes(&spki), &text);
-    for (size_t i = 0; i < text.len; i += SANITIZED ? 3 : 1) {
+    for (size_t i = 0; i < text.len; i++) {
         assert_int_equal(judge(kv_bytes(text.data, i), kv_buf_bytes(&spki), NULL),
                          KV_E_LEDGER_EVIDENCE);
         for (int bit = 0; bit < 8; bit++) {
