@@ -257,6 +257,59 @@ static void without_another_session_all_sign_in_the_first(void **state)
     expect_threads(before);
 }
 
+static unsigned sessions_left;
+static CK_RV some_sessions(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,
+                           CK_SESSION_HANDLE *session)
+{
+    if (sessions_left == 0) {
+        return CKR_SESSION_COUNT;
+    }
+    sessions_left--;
+    return original->C_OpenSession(slot, flags, app, notify, session);
+}
+
+/* A thread alone would only be woken to do what the first session can; two are worth it. */
+static void one_more_session_is_left_asleep_and_two_sign(void **state)
+{
+    (void)state;
+    functions.C_OpenSession = some_sessions;
+    functions.C_Sign = sign_and_count;
+    inside->module.f = &functions;
+    for (unsigned more = 1; more <= 2; more++) {
+        kv_pkcs11_lanes_free(inside->lanes);
+        inside->lanes = NULL;
+        sessions_left = more;
+        in_lanes = 0;
+        sign_all(1000);
+        assert_int_equal(sessions_left, 0);
+        assert_true(more == 1 ? in_lanes == 0 : in_lanes > 0);
+    }
+}
+
+static CK_RV fail_at_once(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+                          CK_OBJECT_HANDLE key)
+{
+    (void)session;
+    (void)mechanism;
+    (void)key;
+    return CKR_FUNCTION_FAILED;
+}
+
+/* Else one of them would keep a slow token from its lanes for good. */
+static void a_failure_is_no_quick_signature(void **state)
+{
+    (void)state;
+    functions.C_SignInit = fail_at_once;
+    inside->module.f = &functions;
+    set_sign_us(1000);
+    for (size_t i = 0; i < JOBS; i++) {
+        begin_one(i);
+    }
+    take_all(JOBS);
+    assert_int_not_equal(jobs[0].code, KV_OK);
+    assert_int_equal(inside->sign_us[KV_TOKEN_RSA_PSS_SHA256], 1000);
+}
+
 static void a_module_that_does_not_lock_has_one_thread(void **state)
 {
     (void)state;
@@ -300,6 +353,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_is_alone_is_signed_for_at_once, begin, end),
         cmocka_unit_test_setup_teardown(what_a_lane_cannot_the_first_session_signs, begin, end),
         cmocka_unit_test_setup_teardown(without_another_session_all_sign_in_the_first, begin, end),
+        cmocka_unit_test_setup_teardown(one_more_session_is_left_asleep_and_two_sign, begin, end),
+        cmocka_unit_test_setup_teardown(a_failure_is_no_quick_signature, begin, end),
         cmocka_unit_test_setup_teardown(a_module_that_does_not_lock_has_one_thread, begin, end),
         cmocka_unit_test_setup_teardown(a_token_that_fails_is_not_asked_for_every_job, begin, end),
     };
