@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,6 +41,27 @@ static const char help[] =
     "logs to standard error; use the systemd unit for daily work. `ksefvault status` tells the "
     "rest.\n";
 
+#define LAST_BREATH_MS 3000
+
+/* Whether somebody listens on the socket, and goes on listening. An agent that was killed may still
+ * be ending: its listener hangs up on who connected when its last program is gone. */
+static bool is_answered(const struct sockaddr_un *addr)
+{
+    for (int tries = 0; tries < 2; tries++) {
+        KV_CLEANUP(kv_close_fdp)
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct pollfd ended = {.fd = fd, .events = POLLRDHUP};
+        if (fd < 0 || (connect(fd, (const struct sockaddr *)addr, sizeof *addr) != 0 &&
+                       errno != EAGAIN)) { /* so many wait that it could not */
+            return false;
+        }
+        if (poll(&ended, 1, LAST_BREATH_MS) == 0) {
+            return true;
+        }
+    }
+    return true;
+}
+
 static enum kv_code bind_socket(const char *path, int *out, struct kv_err *err)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -53,7 +75,7 @@ static enum kv_code bind_socket(const char *path, int *out, struct kv_err *err)
     if (fd < 0) {
         return KV_FAIL(err, KV_E_IO, KV_ERRNO, "socket");
     }
-    if (connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0) {
+    if (is_answered(&addr)) {
         return KV_REFUSE(err, KV_E_LEDGER_LOCKED, "another agent answers on %.120s", path);
     }
     (void)unlink(path); /* left behind by an agent that was killed; bind tells if it is not */

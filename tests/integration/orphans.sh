@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # No session is left alive at KSeF: not after a clean stop, not after everything was killed at once, not
-# when KSeF or the slot is away for a while.
+# when KSeF or the slot is away for a while. And a vault has one agent at a time.
 . "$(dirname "$0")/harness.sh"
 founded
 wrapped=$W/state/keeper/wrapped
@@ -91,5 +91,30 @@ session $NIP
 isnt "a session whose end cannot be kept is not given" test "$status" = 201
 is "… and is ended at once" wait_for 30 none_alive
 rm "$wrapped"; mkdir -m 0700 "$wrapped"; chown ksefvault-keeper:ksefvault-keeper "$wrapped"
+
+# ---- one agent at a time ----
+
+timeout 20 "$BIN/ksefvaultd" --config "$W/ksefvault.yaml" >"$W/second.log" 2>&1
+equal "a second agent is refused" 1 $?
+is "… with what is the matter [ledger.locked]" grep -q "fatal code=ledger.locked .*another agent answers on $W/run/agent.sock" "$W/second.log"
+sed "s|^socket: .*|socket: $W/run2/agent.sock|" "$W/ksefvault.yaml" >"$W/second.yaml"
+"$BIN/ksefvaultd" --config "$W/second.yaml" >"$W/second.log" 2>&1 &
+second=$!
+is "one with another socket is not let at the ledger" wait_for 20 grep -q 'code=ledger.locked msg="another process holds wal/lock"' "$W/second.log"
+kill $second; wait $second
+equal "the first serves all the while" serving "$(agent_state)"
+agent_stop
+# one that was killed and has not ended yet: its socket still answers
+/usr/bin/python3 -c '
+import socket, sys, time
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+time.sleep(1)' "$W/run/agent.sock" &
+ending=$!
+wait_for 10 test -S "$W/run/agent.sock" || die "no socket"
+agent_start
+is "an agent that starts while another ends takes its place" eval '[ "$(agent_state)" = serving ]'
+wait $ending
 is "the ledger verifies" verify
 finish
