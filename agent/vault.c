@@ -34,6 +34,7 @@ static struct keeper *keeper_of(struct vault *v, const char *slot)
         assert(v->keeper_count < KV_COUNT(v->keepers)); /* the configuration has no more */
         keeper = &v->keepers[v->keeper_count++];
         memcpy(keeper->slot, slot, strlen(slot) + 1);
+        keeper->vault = v;
         keeper->code = KV_E_STARTING;
     }
     return keeper;
@@ -116,6 +117,13 @@ void vault_ask_log_key(struct vault *v)
 
 /* ---- the other programs ---- */
 
+static void keeper_is_down(struct keeper *keeper, enum kv_code code)
+{
+    keeper->up = keeper->ready = false;
+    keeper->code = code;
+}
+
+/* Only now is it ready: what a slot's custody must be is asked of each key that is made or used. */
 static void on_slot_state(void *ctx, const struct kv_answer_frame *answer)
 {
     static const struct kv_field_spec specs[] = {{"custody", KV_FIELD_STRING, 15, true, NULL},
@@ -123,30 +131,40 @@ static void on_slot_state(void *ctx, const struct kv_answer_frame *answer)
                                                  {"model", KV_FIELD_STRING, 79, true, NULL},
                                                  {NULL, KV_FIELD_END, 0, false, NULL}};
     struct keeper *keeper = ctx;
+    struct vault *v = keeper->vault;
     struct kv_field field[KV_FIELDS_MAX];
     struct kv_err err;
-    if (answer->code == KV_OK && kv_message_read(answer->fields, specs, field, &err) == KV_OK) {
-        bool fits = kv_field_copy(&field[0], keeper->custody, sizeof keeper->custody) &&
-                    kv_field_copy(&field[1], keeper->custody_why, sizeof keeper->custody_why) &&
-                    kv_field_copy(&field[2], keeper->model, sizeof keeper->model);
-        assert(fits); /* the table's limits */
+    if (answer->code != KV_OK) {
+        kv_log(KV_LOG_ERROR, "slot-state", "slot=%s code=%s detail=\"%s\"", keeper->slot,
+               kv_code_word(answer->code), answer->detail);
+        return;
     }
-}
-
-static void keeper_ready(struct vault *v, struct keeper *keeper)
-{
-    struct kv_err err;
+    if (kv_message_read(answer->fields, specs, field, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "slot-state", &err);
+        keeper_is_down(keeper, err.code);
+        return;
+    }
+    bool fits = kv_field_copy(&field[0], keeper->custody, sizeof keeper->custody) &&
+                kv_field_copy(&field[1], keeper->custody_why, sizeof keeper->custody_why) &&
+                kv_field_copy(&field[2], keeper->model, sizeof keeper->model);
+    assert(fits); /* the table's limits */
     keeper->ready = true;
     keeper->code = KV_OK;
     keeper->detail[0] = '\0';
-    if (kv_channel_ask(keeper->channel, KV_FRAME_SLOT_STATE, KV_BYTES_NULL, -1, 10000,
-                       on_slot_state, keeper, &err) != KV_OK) {
-        kv_log_err(KV_LOG_ERROR, "slot-state", &err);
-    }
     if (strcmp(keeper->slot, v->log_slot) == 0) {
         vault_ask_log_key(v);
     }
     v->dirty = true; /* work may wait for this slot */
+}
+
+static void keeper_is_up(struct keeper *keeper)
+{
+    struct kv_err err;
+    keeper->up = true;
+    if (kv_channel_ask(keeper->channel, KV_FRAME_SLOT_STATE, KV_BYTES_NULL, -1, 10000,
+                       on_slot_state, keeper, &err) != KV_OK) {
+        kv_log_err(KV_LOG_ERROR, "slot-state", &err);
+    }
 }
 
 void vault_configured(struct vault *v)
@@ -178,8 +196,7 @@ static void on_gone(void *ctx, struct kv_channel *channel)
             if (keeper->channel == channel) {
                 kv_channel_free(channel);
                 keeper->channel = NULL;
-                keeper->ready = false;
-                keeper->code = keeper->code == KV_OK ? KV_E_STARTING : keeper->code;
+                keeper_is_down(keeper, keeper->code == KV_OK ? KV_E_STARTING : keeper->code);
                 vault_work_keeper_gone(v, keeper);
             }
         }
@@ -196,11 +213,10 @@ static void on_keeper_timeout(void *ctx, struct kv_channel *channel)
     struct kv_buf body;
     for (size_t i = 0; i < v->keeper_count; i++) {
         struct keeper *keeper = &v->keepers[i];
-        if (keeper->channel != channel || !keeper->ready) {
+        if (keeper->channel != channel || !keeper->up) {
             continue;
         }
-        keeper->ready = false;
-        keeper->code = KV_E_TOKEN_TIMEOUT;
+        keeper_is_down(keeper, KV_E_TOKEN_TIMEOUT);
         memcpy(keeper->detail, hangs, sizeof hangs);
         kv_log(KV_LOG_ERROR, "slot-hangs", "slot=%s", keeper->slot);
         kv_buf_init(&body, 128);
@@ -254,9 +270,8 @@ static void on_peer(struct vault *v, const struct kv_frame *frame, int fd)
         struct keeper *keeper = keeper_of(v, slot);
         replace(v, &keeper->channel, fresh);
         kv_channel_on_timeout(fresh, on_keeper_timeout);
-        keeper->ready = false;
         /* until it tells, what its predecessor died of says more than that it starts */
-        keeper->code = keeper->code == KV_OK ? KV_E_STARTING : keeper->code;
+        keeper_is_down(keeper, keeper->code == KV_OK ? KV_E_STARTING : keeper->code);
     }
 }
 
@@ -281,11 +296,10 @@ static void keeper_tells(struct vault *v, const char *slot, enum kv_code code,
 {
     struct keeper *keeper = keeper_of(v, slot);
     if (code == KV_OK && keeper->channel != NULL) {
-        keeper_ready(v, keeper);
+        keeper_is_up(keeper);
     } else {
-        keeper->ready = false;
         /* one that was ready and is gone before we heard so: its end is told next */
-        keeper->code = code == KV_OK ? KV_E_STARTING : code;
+        keeper_is_down(keeper, code == KV_OK ? KV_E_STARTING : code);
         bool fits = kv_field_copy(detail, keeper->detail, sizeof keeper->detail);
         keeper->detail[fits ? sizeof keeper->detail - 1 : 0] = '\0';
     }

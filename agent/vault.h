@@ -80,12 +80,14 @@ struct effects {
 };
 
 struct keeper {
+    struct vault *vault;
     char slot[KV_ID_LEN];
     struct kv_channel *channel; /* NULL: not there */
-    bool ready;
-    enum kv_code code; /* why it is not ready */
+    bool up;                    /* it is in its slot, as the supervisor says */
+    bool ready;                 /* and told its custody, which the policy may ask for */
+    enum kv_code code;          /* why it is not ready */
     char detail[192];
-    char custody[16]; /* attested, claimed, software; "" until it told */
+    char custody[16]; /* attested, claimed, software; "" until it told for the first time */
     char custody_why[128];
     char model[80];
 };

@@ -319,6 +319,9 @@ static void sign(struct vault *v)
     if (v->signing || size == kv_log_covered(v->log)) {
         return;
     }
+    if (keeper != NULL && keeper->up && !keeper->ready) {
+        return; /* it tells in a moment, and is asked then */
+    }
     if (keeper == NULL || !keeper->ready) {
         signer_failed(v, keeper == NULL ? KV_E_TOKEN_ABSENT : keeper->code,
                       keeper == NULL ? "its slot is not there" : keeper->detail, false);
