@@ -41,7 +41,7 @@ agent_stop
 isnt "nor over a ledger, unless asked" restore
 is "… and it says what that would undo" grep -q 'revocations included' "$W/told"
 cp -a "$W/backup" "$W/bad"
-printf 'x' | dd of="$W/bad/ledger/wal/00000000000000000000.seg" bs=1 seek=900 conv=notrunc status=none
+damage "$W/bad/ledger/wal/00000000000000000000.seg" 900
 isnt "a damaged backup is not restored" kv restore "$W/bad" --replace
 is "… and nothing was changed" test -z "$(find "$W/state" -name '*.replaced-*')"
 rm -rf "$W/state/ledger" "$W/state/keeper/wrapped"

@@ -44,6 +44,11 @@ finish() {
     exit
 }
 
+damage() { # FILE OFFSET: one bit of it is another, whatever it was
+    local byte; byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+    printf "\\x$(printf %02x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
 # small_state SIZE: the state folder on a file system of its own, for before_start
 small_state() {
     mkdir -p "$W/state"

@@ -112,7 +112,7 @@ open
 refused "two wrapped files that were swapped do not open" token.wrapped-secret 500
 swap || die "swap"
 cp -p "$wrapped/token-token-1" "$W/good"
-printf 'x' | dd of="$wrapped/token-token-1" bs=1 seek=40 conv=notrunc status=none
+damage "$wrapped/token-token-1" 40
 open
 refused "a changed one does not open" token.wrapped-secret 500
 rm "$wrapped/token-token-1"
