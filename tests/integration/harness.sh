@@ -10,6 +10,10 @@
 set -u
 . "$(dirname "${BASH_SOURCE[0]}")/world.sh"
 
+# A third of the processors' time went into starting jq 1.6, 40 ms each time: it compiles its own library
+# first. The same language by another program takes 4; it puts the keys of an object into order.
+jq() { gojq "$@"; }
+
 # valid NIPs; only the first is the company's own
 NIP=Nip:5265877635
 OTHER_NIP=Nip:7010002139
