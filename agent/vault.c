@@ -59,6 +59,14 @@ static void log_key_known(struct vault *v, struct kv_bytes spki)
     vault_want_checkpoint(v); /* what waits since the slot went away */
 }
 
+/* Of a key that does not sign the last that was heard counts. */
+static void log_slot_says(struct vault *v, enum kv_code code, const char *detail)
+{
+    if (v->signer_down && code != KV_E_STARTING) {
+        vault_signer_why(v, code, detail);
+    }
+}
+
 static void on_log_key(void *ctx, const struct kv_answer_frame *answer)
 {
     static const struct kv_field_spec specs[] = {
@@ -75,6 +83,7 @@ static void on_log_key(void *ctx, const struct kv_answer_frame *answer)
     if (answer->code != KV_OK) {
         kv_log(KV_LOG_ERROR, "log-key", "code=%s detail=\"%s\"", kv_code_word(answer->code),
                answer->detail);
+        log_slot_says(v, answer->code, answer->detail);
         return;
     }
     if (kv_message_read(answer->fields, specs, field, &err) != KV_OK) {
@@ -302,6 +311,9 @@ static void keeper_tells(struct vault *v, const char *slot, enum kv_code code,
         keeper_is_down(keeper, code == KV_OK ? KV_E_STARTING : code);
         bool fits = kv_field_copy(detail, keeper->detail, sizeof keeper->detail);
         keeper->detail[fits ? sizeof keeper->detail - 1 : 0] = '\0';
+        if (strcmp(slot, v->log_slot) == 0) {
+            log_slot_says(v, keeper->code, keeper->detail);
+        }
     }
 }
 

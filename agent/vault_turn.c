@@ -243,16 +243,19 @@ static void release(struct effects *list, uint64_t size, enum kv_code code, cons
 
 /* `again`: the slot is there and failed, so it is tried again in a while; a slot that is not there
  * tells when it is. */
-static void signer_failed(struct vault *v, enum kv_code code, const char *detail, bool again)
+void vault_signer_why(struct vault *v, enum kv_code code, const char *detail)
 {
-    struct kv_err err;
-    char text[sizeof v->signer_detail];
     bool disk = code == KV_E_LEDGER_DISK || code == KV_E_LEDGER_WRITE;
-    int n = snprintf(text, sizeof text, "%s: %.150s",
+    int n = snprintf(v->signer_detail, sizeof v->signer_detail, "%s: %.150s",
                      disk ? "the checkpoint cannot be written" : "the ledger's key does not sign",
                      detail);
     (void)n; /* cut is fine */
-    memcpy(v->signer_detail, text, sizeof text);
+}
+
+static void signer_failed(struct vault *v, enum kv_code code, const char *detail, bool again)
+{
+    struct kv_err err;
+    vault_signer_why(v, code, detail);
     v->signer_told = v->signer_told || again;
     if (!v->signer_down) {
         v->signer_down = true;

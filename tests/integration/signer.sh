@@ -31,6 +31,9 @@ revoked_at=$(jq -r .record "$W/out" 2>/dev/null)
 session $NIP
 refused "and the revocation holds at once" policy.grant-revoked 403
 is "the alarm is in the ledger" grep -q '"ev":"alarm.signer-down"' <(records)
+rmdir "$W/keeper/tokens"
+is "something else keeps it away now: it is told why it does not sign" wait_for 30 status_is \
+    '.slots[0] as $slot | $slot.state == "token.module" and (.signer | endswith($slot.detail))'
 
 agent_stop
 agent_start
