@@ -64,9 +64,9 @@ static void name_module(json_t *rows, size_t from, const char *module)
 /* Modules that several slots share are asked once. */
 static bool asked_before(const struct kv_config *config, unsigned i)
 {
-    for (unsigned k = 0; k < i; k++) {
-        if (config->slots[k].module != NULL &&
-            strcmp(config->slots[k].module, config->slots[i].module) == 0) {
+    const char *module = config->slots[i].module;
+    for (unsigned k = 0; module != NULL && k < i; k++) {
+        if (config->slots[k].module != NULL && strcmp(config->slots[k].module, module) == 0) {
             return true;
         }
     }
@@ -146,6 +146,39 @@ static enum kv_code list_tpm(const struct kv_config_slot *from, const struct slo
     return KV_OK;
 }
 
+/* What one place of the configuration has. */
+static enum kv_code list_slot(const struct kv_config *config, const struct kv_config_slot *from,
+                              json_t *rows, struct kv_err *err)
+{
+    struct slot slot;
+    size_t first = json_array_size(rows);
+    enum kv_code code = slot_take(config, from, &slot, err);
+    if (code == KV_OK && from->tpm != NULL) {
+        return list_tpm(from, &slot, rows, err);
+    }
+    if (code == KV_OK) {
+        code = kv_slot_list(slot.profile.module, slot.profile.init_args, &slot.account,
+                            LIST_TIMEOUT_MS, on_slot, rows, err);
+        name_module(rows, first, from->module);
+    }
+    return code;
+}
+
+/* All that can be looked at is listed; the first that cannot decides what is returned. */
+static enum kv_code list_slots(const struct kv_config *config, json_t *rows, struct kv_err *err)
+{
+    enum kv_code code = KV_OK;
+    for (unsigned i = 0; i < config->slots_count; i++) {
+        struct kv_err why;
+        if (!asked_before(config, i) && list_slot(config, &config->slots[i], rows, &why) != KV_OK &&
+            code == KV_OK) {
+            *err = why;
+            code = kv_wrap(err, "slot %s", config->slots[i].name);
+        }
+    }
+    return code;
+}
+
 static enum kv_code list_modules(struct cli *cli, json_t *rows, struct kv_err *err)
 {
     const struct kv_config *config = NULL;
@@ -154,35 +187,19 @@ static enum kv_code list_modules(struct cli *cli, json_t *rows, struct kv_err *e
     if (cli_config(cli, &config, err) != KV_OK && (!named || cli->config_path != NULL)) {
         return err->code; /* with --module a machine without configuration can be looked at */
     }
-    for (unsigned i = 0; config != NULL && i < config->slots_count; i++) {
-        struct slot slot;
-        size_t from = json_array_size(rows);
-        if (config->slots[i].tpm != NULL) {
-            if (slot_take(config, &config->slots[i], &slot, err) != KV_OK ||
-                list_tpm(&config->slots[i], &slot, rows, err) != KV_OK) {
-                return kv_wrap(err, "slot %s", config->slots[i].name);
-            }
-            continue;
-        }
-        if (asked_before(config, i)) {
-            continue;
-        }
-        if (slot_take(config, &config->slots[i], &slot, err) != KV_OK ||
-            kv_slot_list(slot.profile.module, slot.profile.init_args, &slot.account,
-                         LIST_TIMEOUT_MS, on_slot, rows, err) != KV_OK) {
-            return kv_wrap(err, "slot %s", config->slots[i].name);
-        }
-        name_module(rows, from, config->slots[i].module);
-    }
+    enum kv_code code = config == NULL ? KV_OK : list_slots(config, rows, err);
     for (size_t i = 0; (module = cli_get_n(cli, "module", i)) != NULL; i++) {
         struct kv_slot_account account = {.uid = getuid(), .gid = getgid()};
         size_t from = json_array_size(rows);
-        if (kv_slot_list(module, NULL, &account, LIST_TIMEOUT_MS, on_slot, rows, err) != KV_OK) {
-            return kv_wrap(err, "%.80s", module);
+        struct kv_err why;
+        if (kv_slot_list(module, NULL, &account, LIST_TIMEOUT_MS, on_slot, rows, &why) != KV_OK &&
+            code == KV_OK) {
+            *err = why;
+            code = kv_wrap(err, "%.80s", module);
         }
         name_module(rows, from, module);
     }
-    return KV_OK;
+    return code;
 }
 
 /* What the TPMs keep, below the table of slots. */
@@ -229,11 +246,12 @@ static enum kv_code run_list(struct cli *cli, struct kv_err *err)
 {
     json_t *rows = json_array();
     enum kv_code code = list_modules(cli, rows, err);
-    if (code == KV_OK && cli->json) {
+    bool nothing = code != KV_OK && json_array_size(rows) == 0;
+    if (!nothing && cli->json) {
         json_t *object = json_pack("{s:O}", "slots", rows);
         cli_put_json(object);
         json_decref(object);
-    } else if (code == KV_OK) {
+    } else if (!nothing) {
         put_slots(rows);
     }
     json_decref(rows);

@@ -16,6 +16,7 @@ before_start() {
     is "… and another one in the same TPM" kv slot init chip-2 --label second --pin-fd 9 9<"$W/pin/main"
     is "slot list shows all three, and where they are" has_slots
     is "… people see a TPM's slots by their names" named
+    is "one that cannot be looked at is named, and the others are shown" lists_the_rest
     is "slot check tries a slot of the TPM" kv slot check chip-2
 }
 has_slots() {
@@ -24,6 +25,15 @@ has_slots() {
         == ["first swtpm: chip-1", "ksefvault pkcs11 ", "second swtpm: chip-2"]' <"$W/list"
 }
 named() { kv slot list >"$W/list"; cat "$W/list"; grep -Eq '^chip-1 +first' "$W/list" && grep -Eq '^chip-2 +second' "$W/list"; }
+lists_the_rest() {
+    local file=$W/state/keeper/tpm/chip-1/token
+    mv "$file" "$W/good" && printf 'no slot' >"$file" || return 1
+    exits 1 kv slot list --json >"$W/list" 2>"$W/err"
+    local got=$?
+    mv "$W/good" "$file"
+    cat "$W/list" "$W/err"
+    [ $got = 0 ] && grep -q 'slot chip-1: ' "$W/err" && holds '[.slots[] | select(.initialised).label] | sort == ["ksefvault", "second"]' <"$W/list"
+}
 slot_state() { agent_answers | jq -r --arg n "$1" '.slots[] | select(.name == $n).state'; }
 slot_is() { [ "$(slot_state "$1")" = "$2" ]; }
 founded
