@@ -261,8 +261,8 @@ static void introduce(struct kv_child *child)
 static void give_listener(struct kv_supervisor *sup)
 {
     struct kv_err err;
-    if (kv_channel_send(sup->children[0].channel, KV_FRAME_LISTENER, KV_BYTES_NULL, sup->listener,
-                        &err) != KV_OK) {
+    if (kv_channel_send(sup->children[0].channel, KV_FRAME_LISTENER, KV_BYTES_NULL,
+                        sup->listener.fd, &err) != KV_OK) {
         kv_log_err(KV_LOG_ERROR, "listener", &err);
     }
 }

@@ -13,17 +13,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -41,69 +37,7 @@ static const char help[] =
     "logs to standard error; use the systemd unit for daily work. `ksefvault status` tells the "
     "rest.\n";
 
-#define LAST_BREATH_MS 3000
-
-/* Whether somebody listens on the socket, and goes on listening. An agent that was killed may still
- * be ending: its listener hangs up on who connected when its last program is gone. */
-static bool is_answered(const struct sockaddr_un *addr)
-{
-    for (int tries = 0; tries < 2; tries++) {
-        KV_CLEANUP(kv_close_fdp)
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        struct pollfd ended = {.fd = fd, .events = POLLRDHUP};
-        if (fd < 0 || (connect(fd, (const struct sockaddr *)addr, sizeof *addr) != 0 &&
-                       errno != EAGAIN)) { /* so many wait that it could not */
-            return false;
-        }
-        if (poll(&ended, 1, LAST_BREATH_MS) == 0) {
-            return true;
-        }
-    }
-    return true;
-}
-
-static enum kv_code bind_socket(const char *path, int *out, struct kv_err *err)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof addr.sun_path) {
-        return KV_REFUSE(err, KV_E_CONFIG, "socket: the path is longer than %zu bytes",
-                         sizeof addr.sun_path - 1);
-    }
-    memcpy(addr.sun_path, path, strlen(path) + 1);
-    KV_CLEANUP(kv_close_fdp)
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "socket");
-    }
-    if (is_answered(&addr)) {
-        return KV_REFUSE(err, KV_E_LEDGER_LOCKED, "another agent answers on %.120s", path);
-    }
-    (void)unlink(path); /* left behind by an agent that was killed; bind tells if it is not */
-    if (bind(fd, (struct sockaddr *)&addr, sizeof addr) != 0 || chmod(path, 0666) != 0 ||
-        listen(fd, 1024) != 0) {
-        return KV_FAIL(err, KV_E_IO, KV_ERRNO, "cannot listen on %.120s", path);
-    }
-    *out = fd;
-    fd = -1; /* handed over */
-    return KV_OK;
-}
-
-/* *own: bound by us, to be removed at the end; a socket of systemd stays when we go. */
-static enum kv_code listener(const char *path, int *out, bool *own, struct kv_err *err)
-{
-    int n = sd_listen_fds(1);
-    if (n > 1) {
-        return KV_REFUSE(err, KV_E_CONFIG, "systemd passed %d sockets, one is expected", n);
-    }
-    if (n == 1) {
-        *out = SD_LISTEN_FDS_START;
-        return fcntl(*out, F_SETFL, O_NONBLOCK) == 0
-                   ? KV_OK
-                   : KV_FAIL(err, KV_E_IO, KV_ERRNO, "the socket that systemd passed");
-    }
-    *own = true;
-    return bind_socket(path, out, err);
-}
+#define LAST_BREATH_MS 5000 /* of an agent that was stopped or killed, and is still ending */
 
 /* A folder with owner and mode, made if it is missing. */
 static enum kv_code folder(const char *base, const char *name, const char *user, mode_t mode,
@@ -423,13 +357,13 @@ static enum kv_code run(const char *path, bool only_check, struct kv_err *err)
         return KV_REFUSE(err, KV_E_NO_MEMORY, "out of memory for the programs");
     }
     sup->config = config;
-    sup->listener = -1;
+    sup->listener = KV_LISTENER_NONE;
     sup->child_signals = -1;
     kv_hash_base64(&digest, sup->config_sha256);
-    bool own_socket = false;
     code = folders(config, err);
     code = code != KV_OK ? code : find_programs(sup, err);
-    code = code != KV_OK ? code : listener(config->socket, &sup->listener, &own_socket, err);
+    code = code != KV_OK ? code
+                         : kv_listener_open(config->socket, LAST_BREATH_MS, &sup->listener, err);
     code = code != KV_OK ? code : kv_program_limits(err);
     code = code != KV_OK ? code : kv_secret_harden_process(err);
     code = code != KV_OK ? code : kv_loop_new(&sup->loop, err);
@@ -448,16 +382,13 @@ static enum kv_code run(const char *path, bool only_check, struct kv_err *err)
         }
         kv_log(KV_LOG_INFO, "started", "version=%s vault=%s", KV_VERSION, config->vault);
         code = kv_loop_run(sup->loop, err);
-        if (own_socket) {
-            (void)unlink(config->socket); /* gone already is fine */
-        }
     }
     for (size_t i = 0; i < sup->child_count; i++) {
         kv_timer_free(sup->children[i].respawn);
     }
     kv_attestor_free(sup->attestor);
     kv_timer_free(sup->patience);
-    kv_close_fdp(&sup->listener);
+    kv_listener_close(&sup->listener, config->socket);
     kv_close_fdp(&sup->child_signals);
     kv_loop_free(sup->loop);
     free(sup);

@@ -6,6 +6,7 @@
 
 #include "agent/attestor.h"
 #include "agent/channel.h"
+#include "agent/listener.h"
 #include "core/config.h"
 
 #include <sys/types.h>
@@ -34,7 +35,7 @@ struct kv_supervisor {
     const struct kv_config *config;
     char config_sha256[KV_HASH_BASE64_LEN];
     char program_dir[256];
-    int listener;
+    struct kv_listener listener;
     struct kv_attestor *attestor;
     int child_signals;         /* signalfd of SIGCHLD */
     struct kv_timer *patience; /* how long a stop may take */

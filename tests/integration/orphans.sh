@@ -96,25 +96,23 @@ rm "$wrapped"; mkdir -m 0700 "$wrapped"; chown ksefvault-keeper:ksefvault-keeper
 
 timeout 20 "$BIN/ksefvaultd" --config "$W/ksefvault.yaml" >"$W/second.log" 2>&1
 equal "a second agent is refused" 1 $?
-is "… with what is the matter [ledger.locked]" grep -q "fatal code=ledger.locked .*another agent answers on $W/run/agent.sock" "$W/second.log"
+is "… with what is the matter [ledger.locked]" grep -q "fatal code=ledger.locked .*another agent holds $W/run/agent.sock" "$W/second.log"
 sed "s|^socket: .*|socket: $W/run2/agent.sock|" "$W/ksefvault.yaml" >"$W/second.yaml"
 "$BIN/ksefvaultd" --config "$W/second.yaml" >"$W/second.log" 2>&1 &
 second=$!
 is "one with another socket is not let at the ledger" wait_for 20 grep -q 'code=ledger.locked msg="another process holds wal/lock"' "$W/second.log"
 kill $second; wait $second
 equal "the first serves all the while" serving "$(agent_state)"
-agent_stop
-# one that was killed and has not ended yet: its socket still answers
-/usr/bin/python3 -c '
-import socket, sys, time
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(sys.argv[1])
-listener.listen()
-time.sleep(1)' "$W/run/agent.sock" &
-ending=$!
-wait_for 10 test -S "$W/run/agent.sock" || die "no socket"
-agent_start
-is "an agent that starts while another ends takes its place" eval '[ "$(agent_state)" = serving ]'
-wait $ending
+# started while the first still ends: they wait, and one of them takes its place
+"$BIN/ksefvaultd" --config "$W/ksefvault.yaml" >"$W/second.log" 2>&1 & second=$!
+"$BIN/ksefvaultd" --config "$W/ksefvault.yaml" >"$W/third.log" 2>&1 & third=$!
+sleep 1
+kill_all
+world_agent_pid=$second
+is "another one takes the place of an agent that ends" wait_for 60 agent_settled
+wait -n $second $third
+equal "… and only one" "1 ledger.locked" "$? $(sed -n 's/.* fatal code=\([a-z.-]*\) .*/\1/p' "$W/second.log" "$W/third.log")"
+kill -0 $second 2>/dev/null || world_agent_pid=$third
+equal "… which serves" serving "$(agent_state)"
 is "the ledger verifies" verify
 finish
