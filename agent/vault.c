@@ -132,6 +132,13 @@ static void keeper_is_down(struct keeper *keeper, enum kv_code code)
     keeper->code = code;
 }
 
+static void no_slot_state(struct keeper *keeper, const struct kv_err *err)
+{
+    kv_log_err(KV_LOG_ERROR, "slot-state", err);
+    keeper_is_down(keeper, err->code);
+    (void)snprintf(keeper->detail, sizeof keeper->detail, "%.180s", err->msg); /* cut is fine */
+}
+
 /* Only now is it ready: what a slot's custody must be is asked of each key that is made or used. */
 static void on_slot_state(void *ctx, const struct kv_answer_frame *answer)
 {
@@ -143,14 +150,14 @@ static void on_slot_state(void *ctx, const struct kv_answer_frame *answer)
     struct vault *v = keeper->vault;
     struct kv_field field[KV_FIELDS_MAX];
     struct kv_err err;
-    if (answer->code != KV_OK) {
-        kv_log(KV_LOG_ERROR, "slot-state", "slot=%s code=%s detail=\"%s\"", keeper->slot,
-               kv_code_word(answer->code), answer->detail);
-        return;
+    if (answer->code == KV_E_STARTING || answer->code == KV_E_TOKEN_TIMEOUT) {
+        return; /* it is gone, or about to be replaced */
     }
-    if (kv_message_read(answer->fields, specs, field, &err) != KV_OK) {
-        kv_log_err(KV_LOG_ERROR, "slot-state", &err);
-        keeper_is_down(keeper, err.code);
+    enum kv_code code = answer->code == KV_OK
+                            ? kv_message_read(answer->fields, specs, field, &err)
+                            : KV_REFUSE(&err, answer->code, "%.150s", answer->detail);
+    if (code != KV_OK) {
+        no_slot_state(keeper, &err);
         return;
     }
     bool fits = kv_field_copy(&field[0], keeper->custody, sizeof keeper->custody) &&
@@ -172,7 +179,7 @@ static void keeper_is_up(struct keeper *keeper)
     keeper->up = true;
     if (kv_channel_ask(keeper->channel, KV_FRAME_SLOT_STATE, KV_BYTES_NULL, -1, 10000,
                        on_slot_state, keeper, &err) != KV_OK) {
-        kv_log_err(KV_LOG_ERROR, "slot-state", &err);
+        no_slot_state(keeper, &err);
     }
 }
 
@@ -470,6 +477,9 @@ static void close_down(struct vault *v)
     vault_inbox_clear(v);
     /* open questions end here, while the calls that asked them are still there */
     for (size_t i = 0; i < v->keeper_count; i++) {
+        if (v->keepers[i].channel != NULL) {
+            kv_channel_forget(v->keepers[i].channel, v); /* a checkpoint: no signer is down */
+        }
         kv_channel_free(v->keepers[i].channel);
         v->keepers[i].channel = NULL;
     }

@@ -323,7 +323,8 @@ static void sign(struct vault *v)
         return;
     }
     if (keeper != NULL && keeper->up && !keeper->ready) {
-        return; /* it tells in a moment, and is asked then */
+        kv_timer_arm(v->sign_timer, KV_SIGN_RETRY_MS); /* it tells in a moment, and is asked then */
+        return;
     }
     if (keeper == NULL || !keeper->ready) {
         signer_failed(v, keeper == NULL ? KV_E_TOKEN_ABSENT : keeper->code,
