@@ -21,6 +21,7 @@
 #define WORTH_US    200          /* of a signature: several times what waking a thread takes */
 #define ALONE_MAX   8            /* jobs in a row that found no other: then they do without */
 #define TOGETHER    4            /* done, before it is told, while as many more wait for a lane */
+#define SOON_US     5000         /* of a signature: one that takes as long is told of at once */
 #define STACK_BYTES (512 * 1024) /* of a thread: modules bring their own libraries */
 
 struct kv_pkcs11_lanes {
@@ -30,6 +31,7 @@ struct kv_pkcs11_lanes {
     pthread_cond_t more, less;             /* there are jobs; one was done */
     struct kv_token_jobs todo, done;
     bool doubt; /* one failed: before the next is begun the first session tries that one */
+    bool slow;  /* a signature takes so long that nobody is kept waiting for more of them */
     bool told;  /* that some are done, which were not all taken yet */
     bool ending;
     int done_fd;
@@ -61,7 +63,8 @@ static void put_done(struct kv_pkcs11_lanes *lanes, struct kv_token_job *job)
     (void)pthread_cond_signal(&lanes->less);
     /* to be woken is dear for all whom an answer passes; with enough to do nobody is kept waiting
      */
-    bool enough = lanes->todo.count >= TOGETHER && lanes->done.count < TOGETHER && !lanes->doubt;
+    bool enough = lanes->todo.count >= TOGETHER && lanes->done.count < TOGETHER && !lanes->slow &&
+                  !lanes->doubt;
     if (!enough && !lanes->told) {
         ssize_t n = write(lanes->done_fd, &one, sizeof one);
         assert(n == (ssize_t)sizeof one || errno == EAGAIN); /* readable already */
@@ -196,6 +199,7 @@ static void hand_over(struct kv_pkcs11_token *token)
         (void)kv_token_jobs_take(&token->base.waiting);
         lock(lanes);
         kv_token_jobs_put(&lanes->todo, job);
+        lanes->slow = token->sign_us[job->mechanism] >= SOON_US;
         lanes->out++;
         (void)pthread_cond_signal(&lanes->more);
         unlock(lanes);

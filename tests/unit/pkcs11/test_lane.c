@@ -3,6 +3,8 @@
 #include "tests/unit/pkcs11/softhsm.h"
 
 #include <poll.h>
+#include <semaphore.h>
+#include <time.h>
 
 #define JOBS 40
 
@@ -196,6 +198,102 @@ static void a_descriptor_tells_of_what_is_done(void **state)
     assert_null(kv_token_take(token, false));
 }
 
+/* Signatures that begin when they are told to: a lane that has begun its next one has put its last.
+ */
+static sem_t begun, may;
+static CK_RV sign_when_told(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG len,
+                            CK_BYTE_PTR out, CK_ULONG_PTR out_len)
+{
+    (void)sem_post(&begun);
+    while (sem_wait(&may) != 0) {
+    }
+    return real_sign(session, in, len, out, out_len);
+}
+
+static void let(unsigned end, unsigned begin_next)
+{
+    struct timespec until;
+    for (unsigned i = 0; i < end; i++) {
+        (void)sem_post(&may);
+    }
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 60;
+    for (unsigned i = 0; i < begin_next; i++) {
+        assert_int_equal(sem_timedwait(&begun, &until), 0);
+    }
+}
+
+static void take_told(unsigned count)
+{
+    uint64_t told;
+    assert_true(readable(kv_token_done_fd(token), 0));
+    assert_int_equal(read(kv_token_done_fd(token), &told, sizeof told), sizeof told);
+    assert_int_equal(told, 1);
+    for (unsigned i = 0; i < count; i++) {
+        assert_non_null(kv_token_take(token, false));
+    }
+    assert_null(kv_token_take(token, false));
+}
+
+static void begin_sixteen(uint64_t us)
+{
+    functions.C_Sign = sign_when_told;
+    inside->module.f = &functions;
+    set_sign_us(us);
+    for (size_t i = 0; i < 16; i++) {
+        begin_one(i);
+    }
+    assert_null(kv_token_take(token, false));
+    let(0, 4);
+}
+
+static void four_are_told_of_together_while_as_many_wait(void **state)
+{
+    (void)state;
+    begin_sixteen(1000);
+    for (unsigned i = 0; i < 3; i++) {
+        let(1, 1);
+        assert_false(readable(kv_token_done_fd(token), 0));
+    }
+    let(1, 1);
+    take_told(4);
+    let(4, 4);
+    take_told(4);
+    let(1, 1); /* four waited behind this one, and three behind the next */
+    assert_false(readable(kv_token_done_fd(token), 0));
+    let(1, 1);
+    take_told(2);
+    let(6, 2);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_non_null(kv_token_take(token, true));
+    }
+}
+
+static void one_that_takes_long_is_told_of_at_once(void **state)
+{
+    (void)state;
+    begin_sixteen(100000);
+    let(1, 1);
+    take_told(1);
+    let(15, 11);
+    for (unsigned i = 0; i < 15; i++) {
+        assert_non_null(kv_token_take(token, true));
+    }
+}
+
+static int begin_told(void **state)
+{
+    return sem_init(&begun, 0, 0) == 0 && sem_init(&may, 0, 0) == 0 ? begin(state) : -1;
+}
+
+static int end_told(void **state)
+{
+    for (unsigned i = 0; i < 2 * JOBS; i++) { /* whom a failed test left waiting */
+        (void)sem_post(&may);
+    }
+    return end(state);
+}
+
 static unsigned in_lanes;
 static CK_RV sign_and_count(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG len,
                             CK_BYTE_PTR out, CK_ULONG_PTR out_len)
@@ -203,6 +301,7 @@ static CK_RV sign_and_count(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG 
     if (session != first_session) {
         (void)__atomic_add_fetch(&in_lanes, 1, __ATOMIC_RELAXED);
     }
+    (void)usleep(500); /* on the quickest machine, too, worth a lane */
     return real_sign(session, in, len, out, out_len);
 }
 
@@ -350,6 +449,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(slow_keys_sign_side_by_side, begin, end),
         cmocka_unit_test_setup_teardown(a_descriptor_tells_of_what_is_done, begin, end),
+        cmocka_unit_test_setup_teardown(four_are_told_of_together_while_as_many_wait, begin_told,
+                                        end_told),
+        cmocka_unit_test_setup_teardown(one_that_takes_long_is_told_of_at_once, begin_told,
+                                        end_told),
         cmocka_unit_test_setup_teardown(who_is_alone_is_signed_for_at_once, begin, end),
         cmocka_unit_test_setup_teardown(what_a_lane_cannot_the_first_session_signs, begin, end),
         cmocka_unit_test_setup_teardown(without_another_session_all_sign_in_the_first, begin, end),
