@@ -122,7 +122,7 @@ agent_answers() { api -f http://agent/v1/status; }
 agent_settled() {
     agent_answers | holds '.state != "starting" and .courier == "ready"
         and all(.slots[]; .state != "agent.starting")
-        and (.state != "unfounded" or (.next | startswith("Found")) or any(.slots[]; .state != "ready"))'
+        and (.state != "unfounded" or (.next | startswith("Found")) or any(.slots[]; .name == "main" and .state != "ready"))'
 }
 agent_state() { api http://agent/v1/status | jq -r .state; }
 agent_stop() {
