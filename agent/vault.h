@@ -264,6 +264,8 @@ void vault_turn_end(void *vault);
 void vault_sign_timer(void *vault);
 /* All that is uncovered gets its checkpoint as soon as possible. */
 void vault_want_checkpoint(struct vault *v);
+/* The log's slot says why its key cannot be used. Of a key that does not sign the last counts. */
+void vault_log_slot_says(struct vault *v, enum kv_code code, const char *detail);
 /* Why the log's key does not sign, or its signature cannot be written, as people are told. */
 void vault_signer_why(struct vault *v, enum kv_code code, const char *detail);
 void vault_drop_effects(struct vault *v, const void *ctx);
