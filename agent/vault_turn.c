@@ -241,8 +241,6 @@ static void release(struct effects *list, uint64_t size, enum kv_code code, cons
     }
 }
 
-/* `again`: the slot is there and failed, so it is tried again in a while; a slot that is not there
- * tells when it is. */
 void vault_signer_why(struct vault *v, enum kv_code code, const char *detail)
 {
     bool disk = code == KV_E_LEDGER_DISK || code == KV_E_LEDGER_WRITE;
@@ -252,6 +250,8 @@ void vault_signer_why(struct vault *v, enum kv_code code, const char *detail)
     (void)n; /* cut is fine */
 }
 
+/* `again`: the slot is there and failed, so it is tried again in a while; a slot that is not there
+ * tells when it is. */
 static void signer_failed(struct vault *v, enum kv_code code, const char *detail, bool again)
 {
     struct kv_err err;
